@@ -1,0 +1,1 @@
+"""Poses: the 60-joint layout on the canvas."""
