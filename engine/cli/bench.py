@@ -1,0 +1,30 @@
+"""`xdancer bench`: speed and memory of each stage, beside a named peer."""
+
+import argparse
+import importlib
+
+from engine.cli.common import add_json, emit
+
+STAGES = ("music", "tokenizer", "choreographer", "renderer", "mqtt", "live")
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("bench", help="speed and memory of each stage, ratios against a named peer")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; all where none is named")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure the live show (default 60)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    results, texts = {}, []
+    for stage in args.stages or STAGES:
+        if stage not in STAGES:
+            from xdancer.errors import UserError
+
+            raise UserError(f"bench: no stage {stage!r}; there are {', '.join(STAGES)}")
+        module = importlib.import_module(f"engine.bench.{stage}")
+        results[stage] = module.run(args)
+        texts.append(f"{stage}\n{module.report(results[stage])}")
+    emit(results, "\n\n".join(texts), args.json)
+    return 0

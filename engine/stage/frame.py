@@ -1,0 +1,37 @@
+"""What the presenter hands to every outlet: WebRTC, MQTT, recorder."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from xdancer.music.frame import BeatState
+
+
+@dataclass(frozen=True, slots=True)
+class ShowFrame:
+    """Frame `index` of the show, complete.
+
+    `due` is the Unix time at which it is on show (picture and sound alike). `picture` is uint8 (H, W, 3) RGB, `sound` float32
+    (1600, 2) at 48 kHz, `pose` float32 (60, 3) in canvas pixels, `tokens` int16 (5, 6), or None where the dance
+    is not the choreographer's (free-running). `level` is the input's level in dBFS.
+    """
+
+    index: int
+    due: float
+    picture: np.ndarray
+    sound: np.ndarray
+    pose: np.ndarray
+    tokens: np.ndarray | None
+    beat: BeatState
+    level: float = -120.0
+
+
+class Outlet(Protocol):
+    """A way out of the show. Both hooks run on the event loop and must return at once; an outlet that cannot keep up drops and counts."""
+
+    def made(self, frame: ShowFrame) -> None:
+        """`frame` has come from the studio; it will be on show at `frame.due`."""
+
+    def shown(self, frame: ShowFrame) -> None:
+        """`frame` is on show now."""
