@@ -1,0 +1,50 @@
+# `make live` starts the show, `make test` runs every test; both make the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# What the tests drive for real, as Debian names it.
+PACKAGES := chromium mosquitto mosquitto-clients fluidsynth fluid-soundfont-gm libportaudio2 pulseaudio \
+            pulseaudio-utils libasound2-plugins
+
+.PHONY: live test check setup packages peers clean
+
+live: setup
+	$(BIN)/xdancer live --audio demo
+
+test: setup packages check
+	$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "xdancer needs Python 3.11 or later; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	# torch goes first and alone: a resolver that is free to choose takes gigabytes of CUDA packages with it.
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Installed where that is possible, otherwise named with the command to get them.
+packages:
+	@missing=$$(for name in $(PACKAGES); do \
+	    dpkg-query -W -f '$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || echo $$name; done | xargs); \
+	  if [ -z "$$missing" ]; then exit 0; fi; \
+	  if ! command -v apt-get >/dev/null; then \
+	    echo "The tests need the equivalents of these Debian packages: $$missing" >&2; exit 0; fi; \
+	  if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as=sudo; else \
+	    echo "The tests need: sudo apt-get install $$missing" >&2; exit 0; fi; \
+	  $$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+
+# aubio is GPL-3: measured beside ours by `xdancer evaluate beats`, never part of the product.
+peers: setup
+	$(BIN)/pip install --quiet '.[peers]' --constraint constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
