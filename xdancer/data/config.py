@@ -1,0 +1,62 @@
+"""The corpus configuration: a validated YAML file."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xdancer.errors import UserError
+
+
+class MotionSource(BaseModel):
+    """One source of motion. `weight` is for pairing: how often the source is danced, against its length."""
+
+    model_config = ConfigDict(extra="forbid")
+    source: str
+    files: str
+    style: str = "general"
+    styles: dict[str, str] = Field(default_factory=dict)
+    fps: float = Field(default=30.0, gt=0)
+    weight: float = Field(default=1.0, ge=0)
+    split_by: str | None = None
+
+    def style_of(self, name: str) -> str:
+        """The style of a take: of the first pattern in `styles` that its name matches, else the source's."""
+        return next((style for pattern, style in self.styles.items() if re.search(pattern, name)), self.style)
+
+
+class CorpusConfig(BaseModel):
+    """What the corpus is made from. `songs` and `dances` are read by their own stages."""
+
+    model_config = ConfigDict(extra="forbid")
+    seed: int = 1
+    val_share: float = Field(default=0.12, ge=0, le=0.5)
+    bodies: str = "avatars/*.npz"
+    motion: list[MotionSource]
+    songs: dict[str, Any] = Field(default_factory=dict)
+    dances: dict[str, Any] = Field(default_factory=dict)
+
+
+def data_root() -> Path:
+    """The folder of raw data: XDANCER_DATA, or `data`. Raises UserError where it does not exist."""
+    root = Path(os.environ.get("XDANCER_DATA") or "data")
+    if not root.is_dir():
+        raise UserError(f"no folder of raw data at {root}; set XDANCER_DATA to where motion/, avatars/ and music/ are")
+    return root
+
+
+def load(path: Path) -> CorpusConfig:
+    """Read and check a configuration. Raises UserError naming the wrong key."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable configuration ({str(error).splitlines()[0]})") from error
+    try:
+        return CorpusConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg']}") from error
