@@ -162,6 +162,29 @@ class Body:
         """Rest height of the pelvis above the floor, metres: the unit of `Clip.root`."""
         return float(self.offsets[0, 1])
 
+    @property
+    def stature(self) -> float:
+        """Height in metres, the crown taken 0.13 m above the eyes."""
+        chain = ("pelvis", "spine", "chest", "neck", "head")
+        return float(sum(self.offsets[BONE[name], 1] for name in chain) + self.face[1, 1] + 0.13)
+
+    def varied(self, rng: np.random.Generator, spread: float = 0.05) -> "Body":
+        """Somebody like this: legs, arms, trunk, shoulders, head and hands each longer or shorter by about `spread`."""
+        scale = np.exp(spread * np.clip(rng.normal(size=8), -2, 2)).astype(np.float32)
+        thigh, shin, upper, fore, trunk, wide, head, hand = scale
+        offsets = self.offsets.copy()
+        for side in ("left", "right"):
+            for bone, factor in (("shin", thigh), ("foot", shin), ("forearm", upper), ("hand", fore)):
+                offsets[BONE[f"{side}_{bone}"]] *= factor
+            offsets[BONE[f"{side}_clavicle"]] *= wide
+            offsets[BONE[f"{side}_upper_arm"]] *= wide
+            offsets[BONE[f"{side}_thigh"]] *= (wide + trunk) / 2
+        for name in ("spine", "chest", "neck"):
+            offsets[BONE[name]] *= trunk
+        longer = (offsets - self.offsets)[[BONE["left_shin"], BONE["left_foot"]], 1].sum()
+        offsets[0, 1] -= longer
+        return replace(self, offsets=offsets, face=self.face * head, hands=self.hands * hand)
+
     def skeleton(self, clip: Clip) -> np.ndarray:
         """Forward kinematics: (T, 21, 3) metres, where each bone begins."""
         out = np.empty((len(clip), N_BONES, 3), dtype=np.float32)

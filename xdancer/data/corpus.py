@@ -1,0 +1,150 @@
+"""The corpus on disk: stages in order, each file written once and skipped while what it was made from stays the same."""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from xdancer.data import bodies, motion
+from xdancer.data.config import CorpusConfig, MotionSource, data_root
+from xdancer.data.skeleton import Body
+from xdancer.errors import UserError
+
+VERSION = 1
+
+
+def build(
+    config: CorpusConfig, out: Path, exclude: Iterable[str] = (), stages: Iterable[str] | None = None
+) -> dict[str, Any]:
+    """Build or resume the corpus in `out` and return its manifest. Raises UserError for missing or damaged raw data."""
+    root, excluded = data_root(), set(exclude)
+    unknown = excluded - {s.source for s in config.motion} - set(config.songs)
+    if unknown:
+        raise UserError(
+            f"--exclude {sorted(unknown)[0]}: no such source; there are {', '.join(s.source for s in config.motion)}"
+        )
+    chosen = config.model_copy(update={"motion": [s for s in config.motion if s.source not in excluded]})
+    out.mkdir(parents=True, exist_ok=True)
+    wanted = tuple(stages or ("bodies", "motion", "songs", "dances"))
+    if "bodies" in wanted:
+        build_bodies(chosen, root, out / "bodies")
+    if "motion" in wanted:
+        build_motion(chosen, root, out)
+    write_manifest(chosen, out)
+    if "songs" in wanted:
+        importlib.import_module("xdancer.data.songs").build_songs(chosen, out, excluded)
+    if "dances" in wanted:
+        importlib.import_module("xdancer.data.pairing").build_dances(chosen, out, excluded)
+    return write_manifest(chosen, out)
+
+
+def digest(*parts: Any) -> str:
+    """A checksum of what a stage is made from: files by path, size and time, everything else by its text."""
+    state = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            status = part.stat()
+            part = f"{part.name} {status.st_size} {status.st_mtime_ns}"
+        state.update(f"{part}\n".encode())
+    return state.hexdigest()
+
+
+def once(stamp: Path, made_from: str, make: Callable[[], None]) -> bool:
+    """Call `make` unless `stamp` says it was done from the same; true where it was called."""
+    if stamp.exists() and stamp.read_text() == made_from:
+        return False
+    make()
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(made_from)
+    return True
+
+
+def build_bodies(config: CorpusConfig, root: Path, folder: Path) -> None:
+    """One npz for each person, from the first outfit."""
+    files = sorted(root.glob(config.bodies))
+    if not files:
+        raise UserError(f"no avatars at {root / config.bodies}; set XDANCER_DATA to the folder of raw data")
+    people: dict[str, Path] = {}
+    for path in files:
+        people.setdefault(bodies.person_of(path), path)
+    split = motion.splits([f"person/{p}" for p in people], config.val_share)
+    folder.mkdir(parents=True, exist_ok=True)
+    for person, path in tqdm(people.items(), desc="bodies", unit="person", leave=False):
+        side = split[f"person/{person}"]
+        once(
+            folder / f".{person}.stamp",
+            digest(path, side, VERSION),
+            lambda path=path, side=side, person=person: bodies.read(path, side).save(folder / f"{person}.npz"),
+        )
+
+
+def build_motion(config: CorpusConfig, root: Path, out: Path) -> None:
+    """The clips of every source. A source is made anew when its files or its entry in the configuration changed."""
+    folder = out / "motion"
+    folder.mkdir(parents=True, exist_ok=True)
+    reference = Body.load(min((out / "bodies").glob("*.npz")))
+    with tqdm(config.motion, desc="motion", unit="source", leave=False) as bar:
+        for source in bar:
+            bar.set_postfix_str(source.source)
+            files = motion.files_of(source, root)
+            what = source.model_dump_json(exclude={"weight"})
+            made_from = digest(*files, what, config.seed, config.val_share, VERSION)
+
+            def make(source: MotionSource = source) -> None:
+                for old in folder.glob(f"{source.source}-*.npz"):
+                    old.unlink()
+                for clip in motion.clips(source, root, config.seed, config.val_share, reference):
+                    clip.save(folder / f"{clip.name}.npz")
+
+            once(folder / f".{source.source}.stamp", made_from, make)
+    kept = {s.source for s in config.motion}
+    for path in folder.glob("*.npz"):
+        if path.stem.split("-")[0] not in kept:
+            path.unlink()
+            (folder / f".{path.stem.split('-')[0]}.stamp").unlink(missing_ok=True)
+
+
+def write_manifest(config: CorpusConfig, out: Path) -> dict[str, Any]:
+    """Count what there is and write manifest.json: sources with minutes, shares and weights, and the splits."""
+    import numpy as np
+
+    sources: dict[str, dict[str, Any]] = {}
+    for source in config.motion:
+        entry: dict[str, Any] = {"weight": source.weight, "clips": 0, "val_clips": 0, "minutes": 0.0}
+        for path in sorted((out / "motion").glob(f"{source.source}-*.npz")):
+            with np.load(path) as data:
+                entry["clips"] += 1
+                entry["val_clips"] += str(data["split"]) == "val"
+                entry["minutes"] += len(data["root"]) / 1800
+        sources[source.source] = entry
+    total = sum(s["minutes"] * s["weight"] for s in sources.values()) or 1.0
+    for entry in sources.values():
+        entry["share"] = round(entry["minutes"] * entry["weight"] / total, 4)
+        entry["minutes"] = round(entry["minutes"], 2)
+    people: dict[str, list[str]] = {"train": [], "val": []}
+    for path in sorted((out / "bodies").glob("*.npz")):
+        body = Body.load(path)
+        people[body.split].append(body.person)
+    counts = {name: len(list((out / name).glob("*.npz"))) for name in ("songs", "dances")}
+    manifest = {"version": VERSION, "seed": config.seed, "sources": sources, "people": people, **counts}
+    (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    return manifest
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a corpus. Raises UserError where there is none."""
+    try:
+        return json.loads((folder / "manifest.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder}: no corpus there; make one with `xdancer corpus build CONFIG -o {folder}`"
+        ) from error
+
+
+def weights(folder: Path) -> dict[str, float]:
+    """How often each source is to be drawn, against its length."""
+    return {name: float(entry["weight"]) for name, entry in read_manifest(folder)["sources"].items()}
