@@ -23,19 +23,19 @@ def upright(capture: Capture, joints: tuple[str, str]) -> Capture:
     )
 
 
-def glitches(points: np.ndarray, fps: float, unit: float) -> np.ndarray:
-    """Frames (T,) of positions (T, K, 3) where a joint jumps and comes back: true where nobody could have moved so.
+def glitches(points: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Frames (T,) of positions (T, K, 3) where a joint jumps: true where nobody could have moved so.
 
-    `unit` is the leg length. A joint's step is compared with the mean of the steps around it, so a fast but steady
-    movement (a flip's hand at 16 m/s) is kept.
+    `limits` (K,) are the largest accelerations believed, in units of the file per frame squared: about 0.2 legs for
+    wrists and ankles (a flip's hand at 16 m/s is real), less for joints nearer the trunk.
     """
     bad = np.zeros(len(points), dtype=bool)
     if len(points) < 5:
         return bad
     acceleration = np.linalg.norm(points[2:] - 2 * points[1:-1] + points[:-2], axis=-1)
-    limit = 0.2 * unit  # about 0.12 m/frame^2 for the small robots, 0.17 for an adult
-    hit = (acceleration > limit).any(axis=1)
-    bad[1:-1] |= hit
+    hit = (acceleration > limits).any(axis=1)
+    bad[1:-1] = hit
+    bad[0], bad[-1] = hit[0], hit[-1]
     return bad
 
 

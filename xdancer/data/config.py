@@ -12,7 +12,7 @@ from xdancer.errors import UserError
 
 
 class MotionSource(BaseModel):
-    """One source of motion. `weight` is for pairing: how often the source is danced, against its length."""
+    """One source of motion. `weight` is how often it is danced, against its length; `cutoff_hz` of the noise filter."""
 
     model_config = ConfigDict(extra="forbid")
     source: str
@@ -21,6 +21,7 @@ class MotionSource(BaseModel):
     styles: dict[str, str] = Field(default_factory=dict)
     fps: float = Field(default=30.0, gt=0)
     weight: float = Field(default=1.0, ge=0)
+    cutoff_hz: float = Field(default=9.0, gt=0)
     split_by: str | None = None
 
     def style_of(self, name: str) -> str:

@@ -95,10 +95,12 @@ def build_motion(config: CorpusConfig, root: Path, out: Path) -> None:
             made_from = digest(*files, what, config.seed, config.val_share, VERSION)
 
             def make(source: MotionSource = source) -> None:
+                clips = {c.name: c for c in motion.clips(source, root, config.seed, config.val_share, reference)}
+                for name, clip in clips.items():
+                    clip.save(folder / f"{name}.npz")
                 for old in folder.glob(f"{source.source}-*.npz"):
-                    old.unlink()
-                for clip in motion.clips(source, root, config.seed, config.val_share, reference):
-                    clip.save(folder / f"{clip.name}.npz")
+                    if old.stem not in clips:
+                        old.unlink()
 
             once(folder / f".{source.source}.stamp", made_from, make)
     kept = {s.source for s in config.motion}

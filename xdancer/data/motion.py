@@ -46,7 +46,7 @@ def clips(source: MotionSource, root: Path, seed: int, val_share: float, referen
     for path in files_of(source, root):
         for capture in readers.read(path, source.fps):
             if not STATIC.search(capture.name):
-                taken += retarget.takes(capture, rigs.detect(capture, str(path)))
+                taken += retarget.takes(capture, rigs.detect(capture, str(path)), source.cutoff_hz)
     keys = {take.name: f"{source.source}/{_split_key(source, take.name)}" for take in taken}
     split = splits(list(keys.values()), val_share)
     rests = {rig: retarget.neutral([t for t in taken if t.rig.name == rig]) for rig in {t.rig.name for t in taken}}

@@ -16,6 +16,7 @@ from xdancer.data.skeleton import BONE, N_BONES
 
 RATE = 30.0
 UP = np.array([0.0, 1.0, 0.0])
+ENOUGH = 90  # standing frames; with fewer, frames with bent legs are taken for neutral too
 SHORTEST = 30  # frames: what is shorter after cleaning is dropped
 
 
@@ -44,14 +45,18 @@ class Neutral:
     ankle: float = 0.08  # height above the floor in legs
 
 
-def takes(capture: Capture, rig: Rig) -> list[Take]:
+# Accelerations believed of each joint, legs per frame squared.
+LIMITS = {"shoulder": 0.1, "elbow": 0.14, "wrist": 0.2, "hip": 0.08, "knee": 0.12, "ankle": 0.2}
+
+
+def takes(capture: Capture, rig: Rig, cutoff: float = cleaning.CUTOFF_HZ) -> list[Take]:
     """The clean stretches of a capture, Y up, at 30 frames/s, noise filtered, glitches bridged or cut out."""
     capture = cleaning.upright(capture, (rig.left.ankle, rig.chest[1]))
     points = {name: capture.positions[name] for name in _needed(rig) if name != "midhip"}
     points["midhip"] = (points[rig.left.hip] + points[rig.right.hip]) / 2
     leg = float(np.mean([_length(points, s.hip, s.knee) + _length(points, s.knee, s.ankle) for s in _sides(rig)]))
-    watched = [getattr(s, k) for s in _sides(rig) for k in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")]
-    bad = cleaning.glitches(np.stack([points[n] for n in watched], axis=1), capture.fps, leg)
+    watched = np.stack([points[getattr(s, k)] for s in _sides(rig) for k in LIMITS], axis=1)
+    bad = cleaning.glitches(watched, leg * np.tile(list(LIMITS.values()), 2))
     head = (
         rotation.continuous(rotation.to_quaternion(capture.rotations[rig.head])) if _turns_head(capture, rig) else None
     )
@@ -61,7 +66,7 @@ def takes(capture: Capture, rig: Rig) -> list[Take]:
 
         def clean(values: np.ndarray, run: slice = run) -> np.ndarray:
             filled = cleaning.bridged(values[run], bad[run])
-            return cleaning.at_rate(cleaning.smooth(filled, capture.fps), capture.fps, RATE)
+            return cleaning.at_rate(cleaning.smooth(filled, capture.fps, cutoff), capture.fps, RATE)
 
         name = capture.name if not out else f"{capture.name}-{len(out) + 1}"
         turned = None if head is None else rotation.to_matrix(clean(head))
@@ -74,8 +79,9 @@ def takes(capture: Capture, rig: Rig) -> list[Take]:
 def neutral(group: list[Take]) -> Neutral:
     """The neutral stance of one rig, from the upright frames of its takes; the canonical one if there are too few."""
     found: dict[str, list[np.ndarray]] = {}
+    enough = sum(int(_standing(take).sum()) for take in group) >= ENOUGH
     for take in group:
-        standing = _standing(take)
+        standing = _standing(take, straight=enough)
         if not standing.any():
             continue
         heading = _heading(take)
@@ -223,12 +229,12 @@ def _floor(take: Take) -> float:
     return float(np.percentile(lowest, 8)) - 0.02 * take.leg
 
 
-def _standing(take: Take) -> np.ndarray:
-    """Frames in which both legs are nearly straight, both feet low and the torso within 20 degrees of upright."""
+def _standing(take: Take, straight: bool = True) -> np.ndarray:
+    """Frames in which the torso is within 20 degrees of upright and, if `straight`, legs straight and feet low."""
     p, ok = take.points, np.ones(len(take), dtype=bool)
-    for side in _sides(take.rig):
-        straight = np.linalg.norm(p[side.hip] - p[side.ankle], axis=1) > 0.96 * take.leg
-        ok &= straight & (p[side.ankle][:, 1] - take.floor < 0.2 * take.leg)
+    for side in _sides(take.rig) if straight else ():
+        reach = np.linalg.norm(p[side.hip] - p[side.ankle], axis=1)
+        ok &= (reach > 0.96 * take.leg) & (p[side.ankle][:, 1] - take.floor < 0.2 * take.leg)
     shoulders = (p[take.rig.left.shoulder] + p[take.rig.right.shoulder]) / 2
     return ok & (rotation.unit(shoulders - p["midhip"])[:, 1] > np.cos(np.radians(20)))
 
