@@ -1,0 +1,5 @@
+"""Pose to picture."""
+
+from xdancer.renderer.skeleton import SkeletonRenderer, SkeletonStream
+
+__all__ = ["SkeletonRenderer", "SkeletonStream"]

@@ -1,0 +1,221 @@
+"""The skeleton renderer: a person made of light from one pose.
+
+All shapes are blended by "lighten", so the order of drawing does not matter, a joint's confidence only ever adds
+light, and an arm before the chest stays legible. The glow is the same picture blurred at a quarter of the resolution
+and added. Thickness follows the figure's stature, which is read off its longest bones.
+"""
+
+import cv2
+import numpy as np
+
+from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, FINGERS, INDEX, LEFT_HAND, N_JOINTS, RIGHT_HAND
+from xdancer.renderer.brush import Brush, Colour, Profile, Shade
+from xdancer.renderer.head import draw_head
+
+GLOW_SCALE = 4  # the near glow is made at a quarter of the resolution, the far one at a sixteenth
+TRAIL_DECAY = 0.80  # light left over from one frame to the next in a stream
+
+# RGB. The dancer's right is warm, the left is cool, so that turns and crossings read at a glance.
+CHEST: Colour = (150, 96, 255)
+WARM, WARM_LEG = (255, 70, 130), (255, 104, 84)
+COOL, COOL_LEG = (40, 190, 255), (70, 110, 255)
+HEAD: Colour = (244, 150, 255)
+
+BODY_SHADE = Shade((1.0, 0.16, 0.0), (0.86, 0.32, 0.0), (0.70, 0.48, 0.02), (0.52, 0.64, 0.08), (0.32, 0.80, 0.20),
+                   (0.14, 0.92, 0.36))  # fmt: skip
+CHEST_SHADE = Shade((1.0, 0.14, 0.0), (0.90, 0.24, 0.0), (0.78, 0.34, 0.0), (0.62, 0.44, 0.04), (0.44, 0.52, 0.08),
+                    (0.24, 0.58, 0.12))  # fmt: skip
+FINGER_SHADE = Shade((1.0, 0.50, 0.0), (0.5, 1.0, 0.25))
+KNUCKLE_SHADE = Shade((1.0, 0.34, 0.0), (0.5, 0.60, 0.1))
+SOFT = 0.005  # share of stature over which the steps of a shade are blurred
+
+LIMBS = tuple(
+    (INDEX[f"{side}_{a}"], INDEX[f"{side}_{b}"], profile, colours[which])
+    for side, colours in (("right", (WARM, WARM_LEG)), ("left", (COOL, COOL_LEG)))
+    for a, b, profile, which in (
+        ("shoulder", "elbow", Profile(0.029, 0.029, 0.026, 0.021), 0),
+        ("elbow", "wrist", Profile(0.021, 0.023, 0.018, 0.0125), 0),
+        ("hip", "knee", Profile(0.050, 0.049, 0.042, 0.031), 1),
+        ("knee", "ankle", Profile(0.030, 0.033, 0.024, 0.0155), 1),
+    )
+)
+FINGER_PROFILES = (Profile(0.0062, 0.0060), Profile(0.0064, 0.0058), Profile(0.0058, 0.0053), Profile(0.0053, 0.0045))
+FINGER_WHITE = (0.05, 0.20, 0.35, 0.50, 0.65)  # how far each finger's colour goes to white, thumb to little finger
+FOOT = Profile(0.0155, 0.015, 0.006)
+SHOULDER = Profile(0.022, 0.026)
+# Share of stature, after Drillis & Contini (1966) as reproduced in Winter, Biomechanics: foreshortening only ever
+# shortens a bone, so the largest estimate is the best.
+STATURE = tuple(
+    (INDEX[f"{side}_{a}"], INDEX[f"{side}_{b}"], share)
+    for side in ("right", "left")
+    for a, b, share in (
+        ("hip", "knee", 0.245), ("knee", "ankle", 0.246), ("shoulder", "hip", 0.288), ("shoulder", "elbow", 0.186)
+    )
+)  # fmt: skip
+USUAL_STATURE = 680.0  # canvas pixels
+TORSO = tuple(INDEX[name] for name in ("right_shoulder", "left_shoulder", "right_hip", "left_hip"))
+
+
+class SkeletonRenderer:
+    """Draws poses on a dark stage. `width` and `height` are the picture's, in pixels; the canvas is fitted into it.
+
+    Holds no state between frames: the same pose and beat phase give the same bytes.
+    Raises ValueError for a picture smaller than 64 x 64.
+    """
+
+    def __init__(self, width: int = CANVAS_WIDTH, height: int = CANVAS_HEIGHT) -> None:
+        if width < 64 or height < 64:
+            raise ValueError(f"a picture of {width} x {height} is too small to draw on; at least 64 x 64")
+        self.width, self.height = width, height
+        self.scale = min(width / CANVAS_WIDTH, height / CANVAS_HEIGHT)
+        # Whole coordinates are the middles of pixels, in OpenCV and on the canvas.
+        spare = np.array([width - CANVAS_WIDTH * self.scale, height - CANVAS_HEIGHT * self.scale])
+        self.offset = spare / 2 + (self.scale - 1) / 2
+        self.background = _background(width, height)
+
+    def draw(self, pose: np.ndarray, beat_phase: float = 0.0) -> np.ndarray:
+        """One picture, uint8 (height, width, 3) RGB, of a pose float32 (60, 3) in canvas pixels with confidence.
+
+        `beat_phase` in [0, 1) lets the glow breathe, brightest on the beat. Joints with confidence 0 are not drawn.
+        Raises ValueError for a pose of another shape.
+        """
+        figure = self._figure(pose)
+        return self._light(figure, self._halo(figure), beat_phase)
+
+    def stream(self) -> "SkeletonStream":
+        """A drawer that keeps the light of the last frames as a fading trail."""
+        return SkeletonStream(self)
+
+    def _figure(self, pose: np.ndarray) -> np.ndarray:
+        pose = np.asarray(pose, dtype=np.float64)
+        if pose.shape != (N_JOINTS, 3):
+            raise ValueError(f"pose has shape {pose.shape}, expected ({N_JOINTS}, 3)")
+        picture = np.zeros((self.height, self.width, 3), np.uint8)
+        seen = np.where(np.isfinite(pose).all(axis=1), np.clip(pose[:, 2], 0.0, 1.0), 0.0)
+        if not seen.any():
+            return picture
+        # Far outside the picture the fixed-point coordinates would overflow; nobody sees where exactly.
+        xy = np.clip(np.nan_to_num(pose[:, :2]), -4 * CANVAS_HEIGHT, 4 * CANVAS_HEIGHT) * self.scale + self.offset
+        brush = Brush(picture, xy, seen, _stature(xy, seen, USUAL_STATURE * self.scale))
+        _draw_torso(brush)
+        for a, b, profile, colour in LIMBS:
+            brush.limb(a, b, profile, colour, BODY_SHADE, SOFT)
+        _draw_feet(brush)
+        draw_head(brush, HEAD, CHEST, SOFT)
+        _draw_hand(brush, LEFT_HAND.start, COOL)
+        _draw_hand(brush, RIGHT_HAND.start, WARM)
+        return picture
+
+    def _halo(self, figure: np.ndarray) -> np.ndarray:
+        size = (self.width // GLOW_SCALE, self.height // GLOW_SCALE)
+        return cv2.resize(figure, size, interpolation=cv2.INTER_AREA)
+
+    def _light(self, figure: np.ndarray, halo: np.ndarray, beat_phase: float) -> np.ndarray:
+        """Background + blurred halo + figure."""
+        pulse = (0.5 + 0.5 * np.cos(2 * np.pi * beat_phase)) ** 2
+        near = cv2.GaussianBlur(halo, (0, 0), 2.4 * self.scale)
+        small = cv2.resize(halo, (halo.shape[1] // 4, halo.shape[0] // 4), interpolation=cv2.INTER_AREA)
+        far = cv2.GaussianBlur(small, (0, 0), 2.6 * self.scale)
+        far = cv2.resize(far, (halo.shape[1], halo.shape[0]), interpolation=cv2.INTER_LINEAR)
+        glow = cv2.addWeighted(near, 0.35 + 0.20 * pulse, far, 0.70 + 0.50 * pulse, 0.0)
+        glow = cv2.resize(glow, (self.width, self.height), interpolation=cv2.INTER_LINEAR)
+        cv2.add(glow, self.background, dst=glow)
+        return cv2.add(glow, figure, dst=glow)
+
+
+class SkeletonStream:
+    """Draws frame after frame; the light of moving limbs lingers. `draw` is as `SkeletonRenderer.draw`."""
+
+    def __init__(self, renderer: SkeletonRenderer) -> None:
+        self.renderer = renderer
+        self._trail: np.ndarray | None = None
+
+    def draw(self, pose: np.ndarray, beat_phase: float = 0.0) -> np.ndarray:
+        """uint8 (height, width, 3) RGB of this pose over the fading light of those before."""
+        figure = self.renderer._figure(pose)
+        halo = self.renderer._halo(figure)
+        if self._trail is not None:
+            halo = cv2.max(halo, cv2.convertScaleAbs(self._trail, alpha=TRAIL_DECAY))
+        self._trail = halo
+        return self.renderer._light(figure, halo, beat_phase)
+
+
+def _draw_torso(brush: Brush) -> None:
+    opacity = brush.opacity(*TORSO)
+    if opacity <= 0.0:
+        return
+    outlines = np.stack([_torso(*brush.xy[list(TORSO)], brush.stature, share) for share in CHEST_SHADE.shares])
+    brush.nest(outlines, CHEST_SHADE.colours(CHEST, opacity), 1.5 * SOFT)
+    top = (brush.xy[TORSO[0]] + brush.xy[TORSO[1]]) / 2
+    for shoulder in TORSO[:2]:
+        brush.bone(top, brush.xy[shoulder], SHOULDER, CHEST, CHEST_SHADE, opacity, SOFT)
+
+
+def _torso(rs: np.ndarray, ls: np.ndarray, rh: np.ndarray, lh: np.ndarray, stature: float, share: float) -> np.ndarray:
+    """The outline of chest, waist and hips, (n, 2), drawn in towards its axis by `share`."""
+    top, bottom = (rs + ls) / 2, (rh + lh) / 2
+    spine = bottom - top
+    down = spine / max(float(np.hypot(*spine)), 1e-6)
+    across = np.array([down[1], -down[0]])
+    # Half-widths; a torso seen from the side keeps its depth.
+    chest = max(abs(float((ls - rs) @ across)) / 2 + 0.010 * stature, 0.068 * stature)
+    pelvis = max(abs(float((lh - rh) @ across)) / 2 + 0.044 * stature, 0.070 * stature)
+    waist = max(0.40 * (chest + pelvis), 0.060 * stature)
+    collar = 0.30 * chest
+    # (along the spine, half-width) from the neck down to the crotch.
+    along = np.array([-0.09, 0.0, 0.16, 0.38, 0.66, 0.92, 1.06, 1.13])
+    half = np.array([collar, chest, 0.97 * chest, 0.86 * chest, waist, pelvis, 0.86 * pelvis, 0.34 * pelvis])
+    along = 0.52 + (along - 0.52) * (0.25 + 0.75 * share)
+    axis = top + along[:, None] * spine
+    side = (share * half)[:, None] * across
+    return _smooth(np.concatenate([axis + side, (axis - side)[::-1]]))
+
+
+def _smooth(points: np.ndarray, steps: int = 2) -> np.ndarray:
+    """A closed polygon with its corners cut (Chaikin 1974)."""
+    for _ in range(steps):
+        following = np.roll(points, -1, axis=0)
+        points = np.stack([0.75 * points + 0.25 * following, 0.25 * points + 0.75 * following], 1).reshape(-1, 2)
+    return points
+
+
+def _draw_feet(brush: Brush) -> None:
+    """The layout ends at the ankles: a pointed foot that carries the shin on, a little."""
+    for side, colour in (("right", WARM_LEG), ("left", COOL_LEG)):
+        knee, ankle = INDEX[f"{side}_knee"], INDEX[f"{side}_ankle"]
+        shin = brush.xy[ankle] - brush.xy[knee]
+        length = max(float(np.hypot(*shin)), 1e-6)
+        toe = brush.xy[ankle] + shin / length * min(0.055 * brush.stature, 0.25 * length)
+        brush.bone(brush.xy[ankle], toe, FOOT, colour, BODY_SHADE, brush.opacity(knee, ankle), SOFT)
+
+
+def _draw_hand(brush: Brush, wrist: int, colour: Colour) -> None:
+    palm = [wrist, *(wrist + 1 + 4 * finger for finger in range(len(FINGERS)))]
+    opacity = brush.opacity(*palm)
+    if opacity > 0.0:
+        hull = cv2.convexHull(brush.xy[palm].astype(np.float32))[:, 0].astype(np.float64)
+        brush.nest(hull[None], [tuple(0.30 * opacity * channel for channel in colour)])
+    for finger, white in enumerate(FINGER_WHITE):
+        red, green, blue = (round(channel + (255 - channel) * white) for channel in colour)
+        chain = (wrist, *(wrist + 1 + 4 * finger + k for k in range(4)))
+        for k, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
+            # The bones within the palm stay behind the fingers.
+            brush.limb(a, b, FINGER_PROFILES[k], (red, green, blue), FINGER_SHADE if k else KNUCKLE_SHADE)
+
+
+def _stature(xy: np.ndarray, seen: np.ndarray, usual: float) -> float:
+    """The figure's height in picture pixels, from its longest bones; `usual` where no bone is seen."""
+    estimates = [float(np.hypot(*(xy[a] - xy[b]))) / share for a, b, share in STATURE if min(seen[a], seen[b]) > 0]
+    return float(np.clip(max(estimates, default=usual), 0.3 * usual, 2.0 * usual))
+
+
+def _background(width: int, height: int) -> np.ndarray:
+    """A dark stage: night blue that lifts a little towards the floor, with a faint pool of light there."""
+    y = np.linspace(0.0, 1.0, height, dtype=np.float32)[:, None, None]
+    x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :, None]
+    wall = np.array([5.0, 5.0, 12.0]) + y * np.array([7.0, 5.0, 16.0])
+    pool = np.exp(-(((y - 0.93) / 0.06) ** 2) - (x / 0.75) ** 2) * np.array([26.0, 18.0, 44.0])
+    # An ordered dither hides the banding of so dark a gradient.
+    threshold = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16.0
+    dither = np.tile(threshold, (height // 4 + 1, width // 4 + 1))[:height, :width, None]
+    return np.clip(np.floor(wall + pool + dither), 0, 255).astype(np.uint8)
