@@ -52,9 +52,9 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _pack(args: argparse.Namespace) -> int:
-    from xdancer.data import pack
+    from xdancer.data.pack import pack
 
-    result = pack.pack(args.folder, args.out)
+    result = pack(args.folder, args.out)
     emit(
         result,
         f"{args.out}: {result['bytes'] / 2**20:.1f} MiB, {result['clips']} clips, {result['people']} people",

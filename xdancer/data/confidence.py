@@ -13,7 +13,8 @@ _LIMBS = (
     ("right_hip", "right_knee", 0.07), ("right_knee", "right_ankle", 0.05),
     ("left_hip", "left_knee", 0.07), ("left_knee", "left_ankle", 0.05),
     ("right_hip", "right_shoulder", 0.095), ("left_hip", "left_shoulder", 0.095),
-    ("right_ear", "left_ear", 0.085), ("left_hand_wrist", "left_middle_2", 0.035), ("right_hand_wrist", "right_middle_2", 0.035),
+    ("right_ear", "left_ear", 0.085), ("left_hand_wrist", "left_middle_2", 0.035),
+    ("right_hand_wrist", "right_middle_2", 0.035),
 )  # fmt: skip
 _FROM = np.array([INDEX[a] for a, _, _ in _LIMBS])
 _TO = np.array([INDEX[b] for _, b, _ in _LIMBS])

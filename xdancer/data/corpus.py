@@ -1,4 +1,4 @@
-"""The corpus on disk: stages in order, each file written once and skipped while what it was made from stays the same."""
+"""The corpus on disk: stages in order, each skipped while what it was made from stays the same."""
 
 import hashlib
 import importlib
@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
-from xdancer.data import bodies, motion
+from xdancer.data import bodies, motion, sheet
 from xdancer.data.config import CorpusConfig, MotionSource, data_root
 from xdancer.data.skeleton import Body
 from xdancer.errors import UserError
 
 VERSION = 1
+STAGES = ("bodies", "motion", "songs", "dances", "sheet", "preview")
 
 
 def build(
@@ -29,7 +31,10 @@ def build(
         )
     chosen = config.model_copy(update={"motion": [s for s in config.motion if s.source not in excluded]})
     out.mkdir(parents=True, exist_ok=True)
-    wanted = tuple(stages or ("bodies", "motion", "songs", "dances"))
+    wanted = tuple(stages or STAGES)
+    wrong = set(wanted) - set(STAGES)
+    if wrong:
+        raise UserError(f"no stage {sorted(wrong)[0]!r}; there are {', '.join(STAGES)}")
     if "bodies" in wanted:
         build_bodies(chosen, root, out / "bodies")
     if "motion" in wanted:
@@ -39,7 +44,12 @@ def build(
         importlib.import_module("xdancer.data.songs").build_songs(chosen, out, excluded)
     if "dances" in wanted:
         importlib.import_module("xdancer.data.pairing").build_dances(chosen, out, excluded)
-    return write_manifest(chosen, out)
+    manifest = write_manifest(chosen, out)
+    if "sheet" in wanted:
+        sheet.contact_sheet(out, out / "contact_sheet.png", config.seed)
+    if "preview" in wanted:
+        sheet.preview(out, out / "preview.mp4", config.seed)
+    return manifest
 
 
 def digest(*parts: Any) -> str:
@@ -74,12 +84,11 @@ def build_bodies(config: CorpusConfig, root: Path, folder: Path) -> None:
     split = motion.splits([f"person/{p}" for p in people], config.val_share)
     folder.mkdir(parents=True, exist_ok=True)
     for person, path in tqdm(people.items(), desc="bodies", unit="person", leave=False):
-        side = split[f"person/{person}"]
-        once(
-            folder / f".{person}.stamp",
-            digest(path, side, VERSION),
-            lambda path=path, side=side, person=person: bodies.read(path, side).save(folder / f"{person}.npz"),
-        )
+
+        def make(person: str = person, path: Path = path) -> None:
+            bodies.read(path, split[f"person/{person}"]).save(folder / f"{person}.npz")
+
+        once(folder / f".{person}.stamp", digest(path, split[f"person/{person}"], VERSION), make)
 
 
 def build_motion(config: CorpusConfig, root: Path, out: Path) -> None:
@@ -112,8 +121,6 @@ def build_motion(config: CorpusConfig, root: Path, out: Path) -> None:
 
 def write_manifest(config: CorpusConfig, out: Path) -> dict[str, Any]:
     """Count what there is and write manifest.json: sources with minutes, shares and weights, and the splits."""
-    import numpy as np
-
     sources: dict[str, dict[str, Any]] = {}
     for source in config.motion:
         entry: dict[str, Any] = {"weight": source.weight, "clips": 0, "val_clips": 0, "minutes": 0.0}

@@ -99,7 +99,7 @@ def wrists(rng: np.random.Generator, rotations: np.ndarray) -> np.ndarray:
 
 
 def heads(rng: np.random.Generator, rotations: np.ndarray) -> np.ndarray:
-    """World rotations with a head that looks around: half upright, half with the chest, glancing and nodding a little."""
+    """World rotations with a head that looks around: half upright, half with the chest, glancing and nodding."""
     out = rotations.copy()
     frames = len(out)
     chest = rotations[:, BONE["chest"]]

@@ -47,9 +47,9 @@ def read(path: Path, fps: float | None = None) -> Iterator[Capture]:
 
 
 def _read_bvh(path: Path) -> Iterator[Capture]:
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else open(path)
-    with opened as file:
-        header, _, motion = file.read().partition("MOTION")
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("ascii", errors="replace")
+    header, _, motion = text.partition("MOTION")
     if not motion:
         raise ValueError("no MOTION section")
     names, parents, offsets, channels = _hierarchy(header)

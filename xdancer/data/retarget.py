@@ -22,7 +22,7 @@ SHORTEST = 30  # frames: what is shorter after cleaning is dropped
 
 @dataclass
 class Take:
-    """One cleaned stretch at 30 frames/s: positions of a rig's joints, and the head's rotation where it was recorded."""
+    """One cleaned stretch at 30 frames/s: positions of a rig's joints, and the head's rotation where recorded."""
 
     name: str
     rig: Rig
@@ -57,11 +57,10 @@ def takes(capture: Capture, rig: Rig, cutoff: float = cleaning.CUTOFF_HZ) -> lis
     leg = float(np.mean([_length(points, s.hip, s.knee) + _length(points, s.knee, s.ankle) for s in _sides(rig)]))
     watched = np.stack([points[getattr(s, k)] for s in _sides(rig) for k in LIMITS], axis=1)
     bad = cleaning.glitches(watched, leg * np.tile(list(LIMITS.values()), 2))
-    head = (
-        rotation.continuous(rotation.to_quaternion(capture.rotations[rig.head])) if _turns_head(capture, rig) else None
-    )
+    turned = capture.rotations.get(rig.head or "")
+    head = None if turned is None else rotation.continuous(rotation.to_quaternion(turned))
     gap = int(cleaning.LONGEST_GAP * capture.fps)
-    out = []
+    out: list[Take] = []
     for run in cleaning.longest_runs(bad, gap, int(SHORTEST * capture.fps / RATE)):
 
         def clean(values: np.ndarray, run: slice = run) -> np.ndarray:
@@ -69,8 +68,8 @@ def takes(capture: Capture, rig: Rig, cutoff: float = cleaning.CUTOFF_HZ) -> lis
             return cleaning.at_rate(cleaning.smooth(filled, capture.fps, cutoff), capture.fps, RATE)
 
         name = capture.name if not out else f"{capture.name}-{len(out) + 1}"
-        turned = None if head is None else rotation.to_matrix(clean(head))
-        out.append(Take(name, rig, {n: clean(p) for n, p in points.items()}, turned, leg))
+        heads = None if head is None else rotation.to_matrix(clean(head))
+        out.append(Take(name, rig, {n: clean(p) for n, p in points.items()}, heads, leg))
     for take in out:
         take.floor = _floor(take)
     return out
@@ -120,7 +119,7 @@ def neutral(group: list[Take]) -> Neutral:
 
 
 def canonical(take: Take, rest: Neutral) -> tuple[np.ndarray, np.ndarray]:
-    """Root (T, 3) in legs, floor at 0, and world rotations (T, 21, 3, 3) of one take; robots' heads follow the chest."""
+    """Root (T, 3) in legs, floor at 0, and world rotations (T, 21, 3, 3) of one take; unknown heads follow."""
     p, rig = take.points, take.rig
     out = np.broadcast_to(np.eye(3), (len(take), N_BONES, 3, 3)).copy()
     across_hips = p[rig.left.hip] - p[rig.right.hip]
@@ -167,7 +166,7 @@ def fingers_of(take: Take, hands: np.ndarray, rest: dict[str, np.ndarray]) -> np
 
 
 def finger_directions(take: Take, hand: np.ndarray, side: str) -> np.ndarray | None:
-    """Unit directions (T, 5, 3, 3) of the finger segments in the hand's frame; a missing tip repeats the last segment."""
+    """Unit directions (T, 5, 3, 3) of the finger segments in the hand's frame; a missing tip repeats the last one."""
     chains = finger_chains(take.rig, side)
     if not chains:
         return None
@@ -208,10 +207,6 @@ def _needed(rig: Rig) -> set[str]:
     if rig.name == "soma":
         names |= {"LeftEye", "RightEye"}
     return names
-
-
-def _turns_head(capture: Capture, rig: Rig) -> bool:
-    return rig.head is not None and rig.head in capture.rotations
 
 
 def _sides(rig: Rig) -> tuple[Side, Side]:

@@ -50,15 +50,18 @@ def _side(template: dict[str, str | Pair | None], **names: str) -> Side:
 
 _CMU = {
     "collar": "Spine1", "shoulder": "{s}Arm", "elbow": "{s}ForeArm", "wrist": "{s}Hand", "hand": "{s}HandIndex1",
-    "hip": "{s}UpLeg", "knee": "{s}Leg", "ankle": "{s}Foot", "toe": "{s}ToeBase", "thumbwards": ("{s}Hand", "{i}Thumb_end"),
+    "hip": "{s}UpLeg", "knee": "{s}Leg", "ankle": "{s}Foot", "toe": "{s}ToeBase",
+    "thumbwards": ("{s}Hand", "{i}Thumb_end"),
 }  # fmt: skip
 _JACKS = {
     "collar": "Chest2", "shoulder": "{s}Shoulder", "elbow": "{s}Elbow", "wrist": "{s}Wrist", "hand": "{i}Fingers",
-    "hip": "{s}Hip", "knee": "{s}Knee", "ankle": "{s}Ankle", "toe": "{s}Toe", "thumbwards": ("{s}Wrist", "{i}Thumb_end"),
+    "hip": "{s}Hip", "knee": "{s}Knee", "ankle": "{s}Ankle", "toe": "{s}Toe",
+    "thumbwards": ("{s}Wrist", "{i}Thumb_end"),
 }  # fmt: skip
 _SALSA = {
     "collar": "{i}Collar", "shoulder": "{i}Shldr", "elbow": "{i}ForeArm", "wrist": "{i}Hand", "hand": "{i}Mid1",
-    "hip": "{i}Thigh", "knee": "{i}Shin", "ankle": "{i}Foot", "toe": "{i}Foot_end", "thumbwards": ("{i}Pinky1", "{i}Index1"),
+    "hip": "{i}Thigh", "knee": "{i}Shin", "ankle": "{i}Foot", "toe": "{i}Foot_end",
+    "thumbwards": ("{i}Pinky1", "{i}Index1"),
 }  # fmt: skip
 _DRAWN = _CMU | {"collar": "{s}Shoulder", "hand": "{s}HandEnd", "thumbwards": ("{s}Hand", "{s}HandThumb1")}
 _JESSE = _DRAWN | {"hand": "{s}HandMiddle1", "thumbwards": ("{s}HandPinky1", "{s}HandIndex1")}
@@ -83,32 +86,32 @@ _ADDON = {
 }  # fmt: skip
 
 
-def _both(template: dict, left: dict[str, str], right: dict[str, str]) -> dict[str, Side]:
-    return {"left": _side(template, **left), "right": _side(template, **right)}
+def _both(template: dict, left: dict[str, str], right: dict[str, str]) -> tuple[Side, Side]:
+    return _side(template, **left), _side(template, **right)
 
 
 _LONG = ({"s": "Left", "i": "L"}, {"s": "Right", "i": "R"})
 RIGS = (
-    Rig("neo", "Neo_Hips", ("Neo_Hips", "Neo_Spine"), ("Neo_Spine2", "Neo_Neck"), **_both(_NEO, *_LONG),
+    Rig("neo", "Neo_Hips", ("Neo_Hips", "Neo_Spine"), ("Neo_Spine2", "Neo_Neck"), *_both(_NEO, *_LONG),
         spine=("Neo_Spine", "Neo_Spine2"), neck=("Neo_Neck", "Neo_Head")),
     Rig("g1", "torso_link", ("pelvis", "torso_link"), ("torso_link", "head"),
-        **_both(_G1, {"s": "left"}, {"s": "right"})),
-    Rig("soma", "Jaw", ("Hips", "Spine1"), ("Chest", "Neck1"), **_both(_SOMA, *_LONG),
+        *_both(_G1, {"s": "left"}, {"s": "right"})),
+    Rig("soma", "Jaw", ("Hips", "Spine1"), ("Chest", "Neck1"), *_both(_SOMA, *_LONG),
         spine=("Spine1", "Chest"), neck=("Neck1", "Head"), head="Head"),
-    Rig("salsa", "lShldr", ("hip", "abdomen"), ("chest", "neck"), **_both(_SALSA, {"i": "l"}, {"i": "r"}),
+    Rig("salsa", "lShldr", ("hip", "abdomen"), ("chest", "neck"), *_both(_SALSA, {"i": "l"}, {"i": "r"}),
         spine=("abdomen", "chest"), neck=("neck", "head"), head="head"),
-    Rig("jacks", "lowerback", ("midhip", "Hips"), ("Chest", "Chest2"), **_both(_JACKS, *_LONG),
+    Rig("jacks", "lowerback", ("midhip", "Hips"), ("Chest", "Chest2"), *_both(_JACKS, *_LONG),
         spine=("Hips", "Chest"), neck=("lowerneck", "Head"), head="Head"),
-    Rig("cmu", "LHipJoint", ("midhip", "Hips"), ("Spine", "Spine1"), **_both(_CMU, *_LONG),
+    Rig("cmu", "LHipJoint", ("midhip", "Hips"), ("Spine", "Spine1"), *_both(_CMU, *_LONG),
         spine=("Hips", "Spine"), neck=("Neck", "Head"), head="Head"),
-    Rig("jesse", "LeftInHandIndex", ("Hips", "Spine"), ("Spine2", "Neck"), **_both(_JESSE, *_LONG),
+    Rig("jesse", "LeftInHandIndex", ("Hips", "Spine"), ("Spine2", "Neck"), *_both(_JESSE, *_LONG),
         spine=("Spine", "Spine2"), neck=("Neck", "Head"), head="Head"),
-    Rig("drawn", "LeftHandEnd", ("Hips", "Spine"), ("Spine3", "Neck"), **_both(_DRAWN, *_LONG),
+    Rig("drawn", "LeftHandEnd", ("Hips", "Spine"), ("Spine3", "Neck"), *_both(_DRAWN, *_LONG),
         spine=("Spine", "Spine3"), neck=("Neck", "Head"), head="Head"),
     Rig("base", "DEF-hips", ("DEF-hips", "DEF-spine.001"), ("DEF-spine.003", "DEF-neck"),
-        **_both(_BASE, {"s": "L"}, {"s": "R"}), spine=("DEF-spine.001", "DEF-spine.003"),
+        *_both(_BASE, {"s": "L"}, {"s": "R"}), spine=("DEF-spine.001", "DEF-spine.003"),
         neck=("DEF-neck", "DEF-head"), head="DEF-head"),
-    Rig("addon", "clavicle_l", ("pelvis", "spine_01"), ("spine_03", "neck_01"), **_both(_ADDON, {"s": "l"}, {"s": "r"}),
+    Rig("addon", "clavicle_l", ("pelvis", "spine_01"), ("spine_03", "neck_01"), *_both(_ADDON, {"s": "l"}, {"s": "r"}),
         spine=("spine_01", "spine_03"), neck=("neck_01", "head"), head="head"),
 )  # fmt: skip
 
