@@ -14,13 +14,15 @@ HALF_WIDTH, HALF_DEPTH, HALF_HEIGHT = 0.046, 0.056, 0.066  # of the skull, as sh
 CHIN = 0.24  # how much narrower the jaw is than the brow
 TURN = np.linspace(0.0, 2 * np.pi, 32, endpoint=False)
 
-SKULL_SHADE = Shade((1.0, 0.42, 0.1), (0.93, 0.20, 0.0), (0.80, 0.16, 0.0))
-FACE_SHADE = Shade((1.0, 0.26, 0.0), (0.86, 0.36, 0.05), (0.68, 0.46, 0.15), (0.46, 0.56, 0.25))
-FEATURE_SHADE = Shade((1.0, 0.75, 0.2), (0.6, 1.0, 0.8))
-NECK_SHADE = Shade((1.0, 0.14, 0.0), (0.8, 0.30, 0.0), (0.55, 0.46, 0.05), (0.3, 0.56, 0.1))
+WHITE: Colour = (255, 255, 255)
+SKULL_SHADE = Shade((1.0, 0.46, 0.0), (0.90, 0.34, 0.0), (0.60, 0.26, 0.0), (0.30, 0.24, 0.0), steps=6)
+FACE_SHADE = Shade((1.0, 0.28, 0.0), (0.80, 0.42, 0.05), (0.50, 0.58, 0.20), (0.20, 0.66, 0.30), steps=7)
+FEATURE_SHADE = Shade((1.0, 0.70, 0.3), (0.6, 1.0, 0.9))
+NOSE_SHADE = Shade((1.0, 0.40, 0.1), (0.7, 0.60, 0.25), (0.4, 0.74, 0.4))
+NECK_SHADE = Shade((1.0, 0.20, 0.0), (0.75, 0.36, 0.0), (0.45, 0.48, 0.06), (0.15, 0.54, 0.12), steps=6)
 NECK_PROFILE = Profile(0.040, 0.028, 0.024, 0.024)
-EYE = Profile(0.0058, 0.0058)
-BRIDGE = Profile(0.0022, 0.0048)
+EYE = Profile(0.0012, 0.0036, 0.0040, 0.0036, 0.0012)  # an almond
+NOSE_RIDGE = Profile(0.0110, 0.0080, 0.0045)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Head:
 
 
 def find_head(xy: np.ndarray, seen: np.ndarray, stature: float) -> Head | None:
-    """The head of a pose (`xy` (60, 2) picture pixels, `seen` (60,) confidence), or None where no part of it is seen."""
+    """The head of a pose (`xy` (60, 2) picture pixels, `seen` (60,) confidence); None where no part of it is seen."""
     face = [NOSE, *EYES, *EARS]
     if seen[face].max() <= 0.0:
         return None
@@ -73,7 +75,7 @@ def find_head(xy: np.ndarray, seen: np.ndarray, stature: float) -> Head | None:
         # Looking straight ahead the nose is a little below the ears.
         look = np.clip([nose @ side, nose @ up + 0.25], -1.0, 1.0)
     half_width = (HALF_WIDTH + (HALF_DEPTH - HALF_WIDTH) * abs(look[0])) * stature
-    centre = middle + (up * 0.012 + side * look[0] * 0.014) * stature
+    centre = middle + (up * (0.010 + 0.016 * look[1]) + side * look[0] * 0.014) * stature
     return Head(centre, up, side, half_width, HALF_HEIGHT * stature, look, float(seen[face].max()))
 
 
@@ -84,17 +86,24 @@ def draw_head(brush: Brush, colour: Colour, neck_colour: Colour, soft: float) ->
         return
     throat = head.centre - head.up * 0.5 * head.half_height
     brush.bone(
-        brush.xy[NECK], throat, NECK_PROFILE, neck_colour, NECK_SHADE, min(head.opacity, brush.opacity(NECK)), soft
+        brush.xy[NECK],
+        throat,
+        NECK_PROFILE,
+        neck_colour,
+        NECK_SHADE,
+        min(head.opacity, brush.opacity(NECK)),
+        soft,
+        convex=False,
     )
-    brush.nest(head.outlines(SKULL_SHADE.shares), SKULL_SHADE.colours(colour, head.opacity))
+    brush.fill(head.outlines(SKULL_SHADE.shares), SKULL_SHADE.colours(colour, head.opacity))
     face = brush.opacity(NOSE)
     if face > 0.0:
-        brush.nest(head.outlines(FACE_SHADE.shares, 0.78, 0.30), FACE_SHADE.colours(colour, face), soft)
-        seen_eyes = [eye for eye in EYES if brush.seen[eye] > 0]
-        brow = brush.xy[seen_eyes].mean(0) if seen_eyes else brush.xy[NOSE]
-        brush.bone(brow * 0.6 + brush.xy[NOSE] * 0.4, brush.xy[NOSE], BRIDGE, colour, FEATURE_SHADE, face)
+        brush.fill(head.outlines(FACE_SHADE.shares, 0.78, 0.30), FACE_SHADE.colours(colour, face), soft)
+        ridge = head.centre * 0.35 + brush.xy[NOSE] * 0.65
+        brush.bone(ridge, brush.xy[NOSE], NOSE_RIDGE, colour, NOSE_SHADE, face, soft)
     for eye in EYES:
-        brush.limb(eye, eye, EYE, (255, 255, 255), FEATURE_SHADE)
+        half = head.side * 0.0095 * brush.stature
+        brush.bone(brush.xy[eye] - half, brush.xy[eye] + half, EYE, WHITE, FEATURE_SHADE, brush.opacity(eye))
 
 
 def _unit(vector: np.ndarray, fallback: np.ndarray) -> np.ndarray:

@@ -21,12 +21,10 @@ WARM, WARM_LEG = (255, 70, 130), (255, 104, 84)
 COOL, COOL_LEG = (40, 190, 255), (70, 110, 255)
 HEAD: Colour = (244, 150, 255)
 
-BODY_SHADE = Shade((1.0, 0.16, 0.0), (0.86, 0.32, 0.0), (0.70, 0.48, 0.02), (0.52, 0.64, 0.08), (0.32, 0.80, 0.20),
-                   (0.14, 0.92, 0.36))  # fmt: skip
-CHEST_SHADE = Shade((1.0, 0.14, 0.0), (0.90, 0.24, 0.0), (0.78, 0.34, 0.0), (0.62, 0.44, 0.04), (0.44, 0.52, 0.08),
-                    (0.24, 0.58, 0.12))  # fmt: skip
+BODY_SHADE = Shade((1.0, 0.30, 0.0), (0.75, 0.50, 0.02), (0.45, 0.72, 0.12), (0.12, 0.92, 0.36), steps=6)
+CHEST_SHADE = Shade((1.0, 0.26, 0.0), (0.75, 0.40, 0.0), (0.45, 0.52, 0.06), (0.15, 0.60, 0.14), steps=9)
+SHOULDER_SHADE = Shade((1.0, 0.26, 0.0), (0.70, 0.42, 0.0), (0.40, 0.53, 0.08))
 FINGER_SHADE = Shade((1.0, 0.50, 0.0), (0.5, 1.0, 0.25))
-KNUCKLE_SHADE = Shade((1.0, 0.34, 0.0), (0.5, 0.60, 0.1))
 SOFT = 0.005  # share of stature over which the steps of a shade are blurred
 
 LIMBS = tuple(
@@ -36,11 +34,13 @@ LIMBS = tuple(
         ("shoulder", "elbow", Profile(0.029, 0.029, 0.026, 0.021), 0),
         ("elbow", "wrist", Profile(0.021, 0.023, 0.018, 0.0125), 0),
         ("hip", "knee", Profile(0.050, 0.049, 0.042, 0.031), 1),
-        ("knee", "ankle", Profile(0.030, 0.033, 0.024, 0.0155), 1),
+        ("knee", "ankle", Profile(0.030, 0.033, 0.0245, 0.0155), 1),
     )
 )
-FINGER_PROFILES = (Profile(0.0062, 0.0060), Profile(0.0064, 0.0058), Profile(0.0058, 0.0053), Profile(0.0053, 0.0045))
-FINGER_WHITE = (0.05, 0.20, 0.35, 0.50, 0.65)  # how far each finger's colour goes to white, thumb to little finger
+FINGER = Profile(1.0, 0.9)
+FINGER_GIRTH = np.tile([0.0062, 0.0063, 0.0057, 0.0051], len(FINGERS))  # from the palm to the tip
+FINGER_LIGHT = np.tile([0.60, 1.0, 1.0, 1.0], len(FINGERS))  # the bones within the palm stay behind the fingers
+FINGER_WHITE = np.repeat([0.05, 0.20, 0.35, 0.50, 0.65], 4)  # from thumb to little finger, so that they tell apart
 FOOT = Profile(0.0155, 0.015, 0.006)
 SHOULDER = Profile(0.022, 0.026)
 # Share of stature, after Drillis & Contini (1966) as reproduced in Winter, Biomechanics: foreshortening only ever
@@ -107,8 +107,9 @@ class SkeletonRenderer:
         return picture
 
     def _halo(self, figure: np.ndarray) -> np.ndarray:
-        size = (self.width // GLOW_SCALE, self.height // GLOW_SCALE)
-        return cv2.resize(figure, size, interpolation=cv2.INTER_AREA)
+        """The figure at 1 / GLOW_SCALE, in halves: OpenCV has a fast path for those."""
+        half = cv2.resize(figure, (self.width // 2, self.height // 2), interpolation=cv2.INTER_AREA)
+        return cv2.resize(half, (self.width // GLOW_SCALE, self.height // GLOW_SCALE), interpolation=cv2.INTER_AREA)
 
     def _light(self, figure: np.ndarray, halo: np.ndarray, beat_phase: float) -> np.ndarray:
         """Background + blurred halo + figure."""
@@ -135,7 +136,7 @@ class SkeletonStream:
         figure = self.renderer._figure(pose)
         halo = self.renderer._halo(figure)
         if self._trail is not None:
-            halo = cv2.max(halo, cv2.convertScaleAbs(self._trail, alpha=TRAIL_DECAY))
+            halo = cv2.max(halo, cv2.addWeighted(self._trail, TRAIL_DECAY, self._trail, 0.0, -1.0))
         self._trail = halo
         return self.renderer._light(figure, halo, beat_phase)
 
@@ -144,38 +145,35 @@ def _draw_torso(brush: Brush) -> None:
     opacity = brush.opacity(*TORSO)
     if opacity <= 0.0:
         return
-    outlines = np.stack([_torso(*brush.xy[list(TORSO)], brush.stature, share) for share in CHEST_SHADE.shares])
-    brush.nest(outlines, CHEST_SHADE.colours(CHEST, opacity), 1.5 * SOFT)
-    top = (brush.xy[TORSO[0]] + brush.xy[TORSO[1]]) / 2
-    for shoulder in TORSO[:2]:
-        brush.bone(top, brush.xy[shoulder], SHOULDER, CHEST, CHEST_SHADE, opacity, SOFT)
-
-
-def _torso(rs: np.ndarray, ls: np.ndarray, rh: np.ndarray, lh: np.ndarray, stature: float, share: float) -> np.ndarray:
-    """The outline of chest, waist and hips, (n, 2), drawn in towards its axis by `share`."""
-    top, bottom = (rs + ls) / 2, (rh + lh) / 2
+    right_shoulder, left_shoulder, right_hip, left_hip = brush.xy[list(TORSO)]
+    top, bottom = (right_shoulder + left_shoulder) / 2, (right_hip + left_hip) / 2
     spine = bottom - top
     down = spine / max(float(np.hypot(*spine)), 1e-6)
     across = np.array([down[1], -down[0]])
     # Half-widths; a torso seen from the side keeps its depth.
-    chest = max(abs(float((ls - rs) @ across)) / 2 + 0.010 * stature, 0.068 * stature)
-    pelvis = max(abs(float((lh - rh) @ across)) / 2 + 0.044 * stature, 0.070 * stature)
-    waist = max(0.40 * (chest + pelvis), 0.060 * stature)
-    collar = 0.30 * chest
-    # (along the spine, half-width) from the neck down to the crotch.
-    along = np.array([-0.09, 0.0, 0.16, 0.38, 0.66, 0.92, 1.06, 1.13])
-    half = np.array([collar, chest, 0.97 * chest, 0.86 * chest, waist, pelvis, 0.86 * pelvis, 0.34 * pelvis])
-    along = 0.52 + (along - 0.52) * (0.25 + 0.75 * share)
-    axis = top + along[:, None] * spine
-    side = (share * half)[:, None] * across
-    return _smooth(np.concatenate([axis + side, (axis - side)[::-1]]))
+    chest = max(
+        abs(float((left_shoulder - right_shoulder) @ across)) / 2 + 0.010 * brush.stature, 0.068 * brush.stature
+    )
+    pelvis = max(abs(float((left_hip - right_hip) @ across)) / 2 + 0.044 * brush.stature, 0.070 * brush.stature)
+    waist = max(0.40 * (chest + pelvis), 0.060 * brush.stature)
+    # Down the spine from the neck to the crotch; inner outlines draw in towards the middle.
+    share = CHEST_SHADE.shares[:, None]
+    along = 0.52 + (np.array([-0.09, 0.0, 0.16, 0.38, 0.66, 0.92, 1.06, 1.13]) - 0.52) * (0.25 + 0.75 * share)
+    half = np.array([0.30 * chest, chest, 0.97 * chest, 0.86 * chest, waist, pelvis, 0.86 * pelvis, 0.34 * pelvis])
+    axis = top + along[..., None] * spine
+    side = (share * half)[..., None] * across
+    outlines = _smooth(np.concatenate([axis + side, (axis - side)[:, ::-1]], axis=1))
+    brush.fill(outlines, CHEST_SHADE.colours(CHEST, opacity), SOFT, convex=False)
+    for shoulder in (right_shoulder, left_shoulder):
+        brush.bone(top, shoulder, SHOULDER, CHEST, SHOULDER_SHADE, opacity, SOFT)
 
 
 def _smooth(points: np.ndarray, steps: int = 2) -> np.ndarray:
-    """A closed polygon with its corners cut (Chaikin 1974)."""
+    """Closed polygons (k, n, 2) with their corners cut (Chaikin 1974)."""
     for _ in range(steps):
-        following = np.roll(points, -1, axis=0)
-        points = np.stack([0.75 * points + 0.25 * following, 0.25 * points + 0.75 * following], 1).reshape(-1, 2)
+        following = np.concatenate([points[:, 1:], points[:, :1]], axis=1)
+        cut = np.stack([0.75 * points + 0.25 * following, 0.25 * points + 0.75 * following], axis=2)
+        points = cut.reshape(len(points), -1, 2)
     return points
 
 
@@ -190,17 +188,28 @@ def _draw_feet(brush: Brush) -> None:
 
 
 def _draw_hand(brush: Brush, wrist: int, colour: Colour) -> None:
-    palm = [wrist, *(wrist + 1 + 4 * finger for finger in range(len(FINGERS)))]
-    opacity = brush.opacity(*palm)
-    if opacity > 0.0:
-        hull = cv2.convexHull(brush.xy[palm].astype(np.float32))[:, 0].astype(np.float64)
-        brush.nest(hull[None], [tuple(0.30 * opacity * channel for channel in colour)])
-    for finger, white in enumerate(FINGER_WHITE):
-        red, green, blue = (round(channel + (255 - channel) * white) for channel in colour)
-        chain = (wrist, *(wrist + 1 + 4 * finger + k for k in range(4)))
-        for k, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
-            # The bones within the palm stay behind the fingers.
-            brush.limb(a, b, FINGER_PROFILES[k], (red, green, blue), FINGER_SHADE if k else KNUCKLE_SHADE)
+    """A palm and twenty finger bones. Drawn from dim to bright, which is "lighten" for shapes of one hue."""
+    joints = np.arange(wrist + 1, wrist + 21)
+    before = np.where(np.arange(20) % 4 == 0, wrist, joints - 1)
+    opacity = np.minimum(brush.seen[joints], brush.seen[before])
+    if opacity.max() <= 0.0:
+        return
+    knuckles = [wrist, *joints[::4].tolist()]
+    palm = brush.opacity(*knuckles)
+    if palm > 0.0:
+        hull = cv2.convexHull(brush.xy[knuckles].astype(np.float32))[:, 0].astype(np.float64)
+        brush.fill(hull[None], 0.30 * palm * np.array([colour], dtype=np.float64))
+    outlines = FINGER.outlines(
+        brush.xy[before], brush.xy[joints], brush.stature * FINGER_GIRTH[:, None] * FINGER_SHADE.shares
+    )
+    tint = (
+        np.array(colour)
+        + (255.0 - np.array(colour)) * (FINGER_WHITE[:, None, None] + FINGER_SHADE.white[:, None]) / 1.25
+    )
+    light = (opacity * FINGER_LIGHT)[:, None, None] * FINGER_SHADE.bright[:, None] * tint
+    order = np.argsort(light.sum(axis=2), axis=None, kind="stable")
+    drawn = order[np.repeat(opacity > 0, len(FINGER_SHADE.shares))[order]]
+    brush.fill(outlines.reshape(-1, *outlines.shape[2:])[drawn], light.reshape(-1, 3)[drawn])
 
 
 def _stature(xy: np.ndarray, seen: np.ndarray, usual: float) -> float:
