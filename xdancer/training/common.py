@@ -1,0 +1,58 @@
+"""What the training loops share: schedule, resumable checkpoints, log."""
+
+import ctypes
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xdancer.errors import UserError
+
+
+def keep_memory() -> None:
+    """Have glibc keep freed memory. Fresh pages are dear on small machines: a training step is 2 to 5 times faster."""
+    trim_threshold, mmap_max, arena_max = -1, -4, -8
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):  # another C library, or Windows
+        return
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(arena_max, 1)
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int, floor: float = 0.01) -> float:
+    """Linear warm-up over `warmup` steps, then a cosine from `peak` to `floor` * peak at `steps`."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    part = min((step - warmup) / max(steps - warmup, 1), 1.0)
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * part)))
+
+
+def save_checkpoint(path: Path, values: dict[str, Any]) -> None:
+    """Write `values` so that a kill at any moment leaves either the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    torch.save(values, draft)
+    os.replace(draft, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, or None where there is none. Raises UserError where it is damaged."""
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: damaged checkpoint ({reason}); remove it to start again") from error
+
+
+def log(path: Path, **values: Any) -> None:
+    """Append one JSON line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()}) + "\n")
