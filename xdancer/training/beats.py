@@ -1,0 +1,270 @@
+"""`xdancer train beats`: the beat network, on MIDI songs and random grooves whose grids are known exactly."""
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+from tqdm import tqdm
+
+from xdancer import weights
+from xdancer.data.config import data_root
+from xdancer.data.songs import list_songs, render
+from xdancer.data.songs.song import FASTEST, SLOWEST
+from xdancer.errors import UserError
+from xdancer.music.activation import N_INPUTS, STEP_HOPS
+from xdancer.music.features import COMPRESSION, FLUX_LAG, HOP_RATE, N_BANDS, Spectrum
+from xdancer.music.frame import HOP
+from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
+from xdancer.training.grooves import Groove, load_kit
+
+STEP_RATE = HOP_RATE / STEP_HOPS
+
+
+class BeatsConfig(BaseModel):
+    """Everything a run depends on beside the raw data."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    run: str
+    seed: int = 1
+    steps: int = Field(gt=0)
+    excerpts: int = Field(default=48, gt=0)
+    seconds: float = Field(default=10.0, gt=2)
+    grooves: int = Field(default=200, ge=4)
+    groove_share: float = Field(default=0.4, ge=0, le=1)
+    on_grid: float = Field(default=0.9, ge=0, le=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    warmup: int = 50
+    width: int = 64
+    hidden: int = 80
+    dropout: float = 0.15
+    lag: int = Field(default=2, ge=0)
+    check_every: int = Field(default=100, gt=0)
+    threads: int = Field(default=1, gt=0)
+
+
+class BeatNetwork(nn.Module):
+    """The network `xdancer.music.activation.BeatNet` runs: inputs (B, T, N_INPUTS) to logits (B, T, 3) of nothing,
+    a beat that is no downbeat, a downbeat."""
+
+    def __init__(self, width: int, hidden: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.inward = nn.Linear(N_INPUTS, width)
+        self.first = nn.GRU(width, hidden, batch_first=True)
+        self.second = nn.GRU(hidden, hidden, batch_first=True)
+        self.outward = nn.Linear(hidden, 3)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        first, _ = self.first(self.drop(torch.relu(self.inward(x))))
+        second, _ = self.second(self.drop(first))
+        return self.outward(self.drop(first + second))
+
+
+def network_inputs(bands: torch.Tensor) -> torch.Tensor:
+    """Log bands (..., T * STEP_HOPS, N_BANDS) to (..., T, N_INPUTS), as `BeatNet.step` makes them."""
+    before = nn.functional.pad(bands, (0, 0, FLUX_LAG, 0))[..., :-FLUX_LAG, :]
+    rise = 2.0 * torch.relu(bands - before)
+    steps = bands.shape[-2] // STEP_HOPS
+    flat = rise.reshape(*bands.shape[:-2], steps, STEP_HOPS * N_BANDS)
+    return torch.cat([bands[..., STEP_HOPS - 1 :: STEP_HOPS, :], flat], dim=-1)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, help="YAML, such as configs/beats.yaml")
+    parser.add_argument("--weights", type=Path, help="folder to write the trained network to (default: in the run)")
+
+
+def load_config(path: Path) -> BeatsConfig:
+    """Read and check a training configuration. Raises UserError naming the wrong key."""
+    try:
+        return BeatsConfig.model_validate(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable configuration ({str(error).splitlines()[0]})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg']}") from error
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    return train(load_config(args.config), args.weights)
+
+
+def report(result: dict[str, Any]) -> str:
+    return f"{result['steps']} steps; held-out loss {result['val_loss']:.4f}\nwritten to {result['weights']}"
+
+
+def train(config: BeatsConfig, out: Path | None = None) -> dict[str, Any]:
+    """Train, or go on from the last checkpoint, and write the weights. Draws are seeded by the step."""
+    keep_memory()
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    folder = Path(config.run)
+    prepare(config, folder / "spectra")
+    sets = {split: load_pieces(folder / "spectra", split) for split in ("train", "val")}
+    network = BeatNetwork(config.width, config.hidden, config.dropout)
+    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
+    first = 0
+    if saved := load_checkpoint(folder / "last.pt"):
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        first = saved["step"]
+    checks = [draw_batch(sets["val"], config, np.random.default_rng(k)) for k in range(4)]
+    began, losses, val = time.monotonic(), [], float("nan")
+    for step in tqdm(range(first, config.steps), initial=first, total=config.steps, unit="step"):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
+        network.train()
+        loss = loss_of(network, draw_batch(sets["train"], config, np.random.default_rng([config.seed, step])))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+        if (step + 1) % config.check_every == 0 or step + 1 == config.steps:
+            network.eval()
+            with torch.no_grad():
+                val = float(np.mean([float(loss_of(network, check)) for check in checks]))
+            seconds = time.monotonic() - began
+            log(folder / "log.jsonl", step=step + 1, loss=float(np.mean(losses)), val=val, seconds=seconds)
+            losses = []
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+            save_checkpoint(folder / "last.pt", state)
+    out = out or folder / config.name
+    shape = {"name": config.name, "lag": config.lag, "width": config.width, "hidden": config.hidden}
+    weights.save(out, network.state_dict(), shape)
+    return {"steps": config.steps, "val_loss": val, "weights": str(out)}
+
+
+def loss_of(network: BeatNetwork, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Cross entropy after the first second; where no bar is known, beats of either kind count as one."""
+    bands, wanted, barred = batch
+    skip = round(STEP_RATE)
+    likely = torch.log_softmax(network(network_inputs(bands))[:, skip:], dim=-1)
+    wanted = wanted[:, skip:]
+    full = -(wanted * likely).sum(-1)
+    either = -(wanted[..., 0] * likely[..., 0] + (1 - wanted[..., 0]) * torch.logsumexp(likely[..., 1:], -1))
+    return torch.where(barred[:, None], full, either).mean()
+
+
+class Piece:
+    """A song as the network is taught it: log bands (N, N_BANDS) float16, quarter notes from a downbeat on, in seconds;
+    `barred`: every fourth of them is known to be a downbeat."""
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as arrays:
+            self.bands, self.quarters, self.barred = arrays["bands"], arrays["quarters"], bool(arrays["barred"])
+        self.groove = path.name.startswith("groove-")
+
+
+def prepare(config: BeatsConfig, folder: Path) -> None:
+    """Spectra of every song to `folder`/<split>/<name>.npz; those that are there are kept."""
+    for split in ("train", "val"):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+    songs = [s for s in list_songs(data_root()) if s.on_grid >= config.on_grid and s.quarters_s[-1] > 20.0]
+    for song in tqdm(songs, desc="songs", unit="song"):
+        path = folder / song.split / f"{song.name}.npz"
+        if not path.exists():
+            quarters = song.quarters_s[np.searchsorted(song.quarters_s, song.downbeats_s[0] - 0.01) :]
+            _write(path, render(song), quarters, song.four_four)
+    kit = load_kit(data_root() / "music" / "samples_sonic_pi_cc0")
+    for number in tqdm(range(config.grooves), desc="grooves", unit="song"):
+        path = folder / ("val" if number % 8 == 7 else "train") / f"groove-{number:04d}.npz"
+        if not path.exists():
+            groove = Groove(kit, np.random.default_rng([config.seed, number]))
+            _write(path, groove.sound, groove.beats, True)
+
+
+def _write(path: Path, sound: np.ndarray, quarters: np.ndarray, barred: bool) -> None:
+    spectrum = Spectrum()
+    bands = [spectrum.push(sound[k : k + HOP])[1] for k in range(0, len(sound) - HOP + 1, HOP)]
+    np.savez(path, bands=np.concatenate(bands).astype(np.float16), quarters=quarters, barred=barred)
+
+
+def load_pieces(folder: Path, split: str) -> list[Piece]:
+    pieces = [Piece(path) for path in sorted((folder / split).glob("*.npz"))]
+    if not pieces:
+        raise UserError(f"{folder / split}: no songs to learn from; set XDANCER_DATA to the folder of raw data")
+    return pieces
+
+
+def draw_batch(
+    pieces: list[Piece], config: BeatsConfig, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Random excerpts: log bands (B, 2 T, N_BANDS), targets (B, T, 3), whether bars are known (B,)."""
+    size = np.sqrt([len(p.bands) for p in pieces])
+    groove = np.array([p.groove for p in pieces])
+    share = np.zeros(len(pieces))
+    for kind, part in ((groove, config.groove_share), (~groove, 1.0 - config.groove_share)):
+        share[kind] = part * size[kind] / max(size[kind].sum(), 1e-9)
+    drawn = _excerpts(pieces, share / share.sum(), config, rng)
+    bands, wanted, barred = zip(*(next(drawn) for _ in range(config.excerpts)), strict=True)
+    return torch.from_numpy(np.stack(bands)), torch.from_numpy(np.stack(wanted)), torch.tensor(barred)
+
+
+def _excerpts(
+    pieces: list[Piece], share: np.ndarray, config: BeatsConfig, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+    steps = round(config.seconds * STEP_RATE)
+    while True:
+        piece = pieces[rng.choice(len(pieces), p=share)]
+        slower = float(np.exp(rng.uniform(np.log(0.85), np.log(1.18))))
+        need = int(steps * STEP_HOPS / slower) + 2
+        if len(piece.bands) <= need:
+            continue
+        first = int(rng.integers(len(piece.bands) - need))
+        at = first + np.arange(steps * STEP_HOPS) / slower
+        index, part = at.astype(int), (at % 1.0)[:, None].astype(np.float32)
+        window = piece.bands[first : first + need + 1].astype(np.float32)
+        bands = window[index - first] * (1.0 - part) + window[index - first + 1] * part
+        beats = fold_from_downbeat((piece.quarters - first / HOP_RATE) * slower)
+        yield injured(bands, rng), targets(beats, steps, config.lag), piece.barred
+
+
+def fold_from_downbeat(quarters: np.ndarray) -> np.ndarray:
+    """Quarter notes (Q,) that start on a downbeat, folded by powers of two into 75..150 BPM; every fourth stays one."""
+    tempo = 60.0 / float(np.median(np.diff(quarters)))
+    while tempo > FASTEST:
+        quarters, tempo = quarters[::2], tempo / 2.0
+    while tempo < SLOWEST:
+        middles = (quarters[:-1] + quarters[1:]) / 2.0
+        quarters, tempo = np.sort(np.concatenate([quarters, middles])), tempo * 2.0
+    return quarters
+
+
+def targets(beats: np.ndarray, steps: int, lag: int) -> np.ndarray:
+    """Wanted probabilities float32 (steps, 3): 1 in the step in which a beat lies, moved by `lag`, 0.4 beside it."""
+    wanted = np.zeros((steps, 3), np.float32)
+    at = np.round(beats * STEP_RATE - 0.5).astype(int) + lag
+    kind = np.where(np.arange(len(beats)) % 4 == 0, 2, 1)
+    for offset, much in ((-1, 0.4), (1, 0.4), (0, 1.0)):
+        inside = (at + offset >= 0) & (at + offset < steps)
+        wanted[at[inside] + offset, kind[inside]] = much
+    wanted[:, 0] = 1.0 - wanted[:, 1:].sum(axis=1)
+    return wanted
+
+
+def injured(bands: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Log bands as another room, mixer or microphone would have them: equaliser, gain, noise, a filter pulled in."""
+    energy = (10.0 ** (2.0 * bands) - 1.0) / COMPRESSION
+    curve = np.interp(np.arange(N_BANDS), np.linspace(0, N_BANDS - 1, 5), rng.normal(0.0, 4.0, 5)) + rng.normal(
+        0.0, 3.0
+    )
+    energy = energy * (10.0 ** (curve / 10.0)).astype(np.float32)
+    if rng.random() < 0.5:
+        energy = energy + np.float32(10.0 ** rng.uniform(-5.0, -2.5))
+    if rng.random() < 0.2:
+        edge, cut = int(rng.integers(4, 16)), np.float32(10.0 ** -rng.uniform(0.5, 3.0))
+        if rng.random() < 0.5:
+            energy[:, :edge] *= cut
+        else:
+            energy[:, -edge:] *= cut
+    return np.minimum(0.5 * np.log10(1.0 + COMPRESSION * energy), 3.0).astype(np.float32)
