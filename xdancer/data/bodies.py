@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xdancer.data import DAMAGED
 from xdancer.data.skeleton import BONE, N_BONES, PARENTS, Body
 from xdancer.errors import UserError
 
@@ -32,7 +33,7 @@ def read(path: Path, split: str) -> Body:
             skin, weights = data["joints"], data["weights"].astype(np.float64)
             parts = {p.split(":")[0]: slice(*map(int, p.split(":")[1:])) for p in map(str, data["parts"])}
         return _measure(names, rest, vertices.astype(np.float64), skin, weights, parts, person_of(path), split)
-    except (OSError, KeyError, ValueError, IndexError, EOFError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path}: damaged avatar ({error}); fetch it again") from error
 
 

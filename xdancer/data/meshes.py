@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from xdancer.data import DAMAGED
 from xdancer.data.bodies import FINGERS, JOINT_OF
 from xdancer.data.skeleton import BONE, BONES
 from xdancer.errors import UserError
@@ -58,7 +59,7 @@ def read(path: Path, texture_size: int = 256) -> Mesh:
             faces = data["faces"].astype(int)
             parts = [str(p).split(":") for p in data["parts"]]
             picture = cv2.imdecode(data["texture_jpg"], cv2.IMREAD_COLOR)
-    except (OSError, KeyError, ValueError, IndexError, EOFError) as error:
+    except DAMAGED as error:
         raise UserError(f"{path}: damaged avatar ({error}); fetch it again") from error
     bones = _palette(names, parents)[skin]
     weights = weights / np.maximum(weights.sum(1, keepdims=True), 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xdancer.data import rotation
+from xdancer.data import DAMAGED, rotation
 from xdancer.errors import UserError
 
 TAKE_FPS = 60.0  # at which the tracks of a GLB are sampled
@@ -36,14 +36,9 @@ def read(path: Path, fps: float | None = None) -> Iterator[Capture]:
             yield from _read_npz(path, fps or 30.0)
         else:
             yield from readers[path.suffix](path)
-    except KeyError as error:
-        raise UserError(
-            f"{path}: a motion file without {error}; fetch it again or leave it out of the config"
-        ) from error
-    except (OSError, EOFError, ValueError, IndexError, struct.error) as error:
-        raise UserError(
-            f"{path}: damaged motion file ({error}); fetch it again or leave it out of the config"
-        ) from error
+    except (*DAMAGED, struct.error) as error:
+        why = f"no {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"{path}: damaged motion file ({why}); fetch it again or leave it out of the config") from error
 
 
 def _read_bvh(path: Path) -> Iterator[Capture]:

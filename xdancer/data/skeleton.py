@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xdancer.data import rotation
+from xdancer.data import DAMAGED, rotation
 from xdancer.errors import UserError
 from xdancer.pose.layout import N_JOINTS
 
@@ -136,7 +136,7 @@ class Clip:
                     fingers=data["fingers"].astype(np.float32),
                     fps=float(data["fps"]),
                 )
-        except (OSError, KeyError, ValueError, EOFError) as error:
+        except DAMAGED as error:
             raise UserError(f"{path}: not a readable motion clip ({error}); build the corpus again") from error
 
 
@@ -234,7 +234,7 @@ class Body:
             with np.load(path) as data:
                 arrays = {key: data[key].astype(np.float32) for key in ("offsets", "face", "hands", "toes")}
                 return cls(person=str(data["person"]), split=str(data["split"]), **arrays)
-        except (OSError, KeyError, ValueError, EOFError) as error:
+        except DAMAGED as error:
             raise UserError(f"{path}: not a readable body ({error}); build the corpus again") from error
 
 
