@@ -16,6 +16,7 @@ from xdancer.data.skeleton import Body
 from xdancer.errors import UserError
 
 VERSION = 1
+SONG_SOURCES = ("midi_freedoom", "midi_helland", "sequenced")
 STAGES = ("bodies", "motion", "songs", "dances", "sheet", "preview")
 
 
@@ -24,11 +25,10 @@ def build(
 ) -> dict[str, Any]:
     """Build or resume the corpus in `out` and return its manifest. Raises UserError for missing or damaged raw data."""
     root, excluded = data_root(), set(exclude)
-    unknown = excluded - {s.source for s in config.motion} - set(config.songs)
+    known = [s.source for s in config.motion] + list(SONG_SOURCES)
+    unknown = excluded - set(known)
     if unknown:
-        raise UserError(
-            f"--exclude {sorted(unknown)[0]}: no such source; there are {', '.join(s.source for s in config.motion)}"
-        )
+        raise UserError(f"--exclude {sorted(unknown)[0]}: no such source; there are {', '.join(known)}")
     chosen = config.model_copy(update={"motion": [s for s in config.motion if s.source not in excluded]})
     out.mkdir(parents=True, exist_ok=True)
     wanted = tuple(stages or STAGES)
@@ -41,8 +41,16 @@ def build(
         build_motion(chosen, root, out)
     write_manifest(chosen, out)
     if "songs" in wanted:
+        made_from = digest(config.songs, config.seed, config.val_share, sorted(excluded & set(SONG_SOURCES)), VERSION)
+        renewed(out / "songs", made_from)
         importlib.import_module("xdancer.data.songs").build_songs(chosen, out, excluded)
     if "dances" in wanted:
+        stamps = sorted(
+            p.read_text() for stage in ("bodies", "motion", "songs") for p in (out / stage).glob(".*.stamp")
+        )
+        names = [p.name for p in sorted((out / "songs").glob("*.npz"))]
+        weights = {s.source: s.weight for s in chosen.motion}
+        renewed(out / "dances", digest(config.dances, config.seed, stamps, names, weights, VERSION))
         importlib.import_module("xdancer.data.pairing").build_dances(chosen, out, excluded)
     manifest = write_manifest(chosen, out)
     if "sheet" in wanted:
@@ -71,6 +79,16 @@ def once(stamp: Path, made_from: str, make: Callable[[], None]) -> bool:
     stamp.parent.mkdir(parents=True, exist_ok=True)
     stamp.write_text(made_from)
     return True
+
+
+def renewed(folder: Path, made_from: str) -> None:
+    """Empty `folder` where what is in it was made from something else; a stage that was cut short goes on in it."""
+    stamp = folder / f".{folder.name}.stamp"
+    if not stamp.exists() or stamp.read_text() != made_from:
+        for path in folder.glob("*.*"):
+            path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(made_from)
 
 
 def build_bodies(config: CorpusConfig, root: Path, folder: Path) -> None:

@@ -1,12 +1,13 @@
 """Pictures for people to judge a corpus by: a contact sheet of its clips and a moving preview with sound."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
+import soundfile
 
 from xdancer.data.cameras import Camera
 from xdancer.data.confidence import observed
@@ -136,5 +137,16 @@ def _clips(folder: Path, rng: np.random.Generator, seconds: float) -> Iterator[S
             yield clip.name, posed(rng, part, people[rng.integers(len(people))]), None
 
 
-def _dances(folder: Path, rng: np.random.Generator, seconds: float) -> Sequence[Shown]:
-    return []
+def _dances(folder: Path, rng: np.random.Generator, seconds: float, most: int = 10) -> Iterator[Shown]:
+    """The middle of up to `most` dances as one camera saw them, with their sound, every song at most once."""
+    by_song: dict[str, Path] = {}
+    for path in sorted((folder / "dances").glob("*.npz")):
+        by_song.setdefault(path.stem.rpartition("-")[0], path)
+    paths = list(by_song.values())
+    for k in np.unique(np.linspace(0, len(paths) - 1, min(most, len(paths))).round().astype(int)):
+        with np.load(paths[k]) as data:
+            poses, song = data["views"][rng.integers(len(data["views"]))].astype(np.float32), str(data["song"])
+        count = int(30 * seconds)
+        start = max(0, (len(poses) - count) // 2)
+        samples, _ = soundfile.read(folder / "songs" / f"{song}.flac", dtype="float32")
+        yield song, poses[start : start + count], samples[start * 1600 : (start + count) * 1600]
