@@ -2,11 +2,13 @@ import json
 import zipfile
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
+import soundfile
 
-from xdancer.data import config, corpus, motion
+from xdancer.data import config, corpus, motion, sheet
 from xdancer.data.pack import pack
 from xdancer.data.sampler import PoseSampler
 from xdancer.data.skeleton import Body, Clip
@@ -140,3 +142,38 @@ def test_missing_and_damaged_data_are_one_line(
         config.load(tmp_path / "no.yaml")
     with pytest.raises(UserError, match="xdancer corpus build"):
         pack(tmp_path / "nothing", tmp_path / "p")
+
+
+def test_the_preview_is_a_video_of_dancers(raw_data: Path, raw_config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "corpus"
+    build(raw_config, out)
+    sheet.preview(out, tmp_path / "p.mp4", seconds=2, across=1)
+    with av.open(str(tmp_path / "p.mp4")) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+    assert len(frames) % 60 == 0 and len(frames) >= 120
+    assert np.abs(frames[40].astype(int) - frames[20]).max() > 60, "they move"
+
+
+def test_a_preview_of_dances_has_their_sound(raw_data: Path, raw_config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "corpus"
+    build(raw_config, out)
+    (out / "songs").mkdir()
+    (out / "dances").mkdir()
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(4 * 48000) / 48000)
+    soundfile.write(out / "songs" / "hum.flac", tone, 48000)
+    pose = PoseSampler(out, "train").batch(2, 120)
+    np.savez(out / "dances" / "hum-0.npz", views=pose.astype(np.float16), song="hum")
+    sheet.preview(out, tmp_path / "p.mp4", seconds=2)
+    with av.open(str(tmp_path / "p.mp4")) as video:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in video.decode(audio=0)])
+    assert abs(len(sound) - 2 * 48000) < 4096 and np.abs(sound[10000:80000]).max() > 0.3
+
+
+def test_a_stage_cut_short_goes_on_and_one_made_from_something_else_starts_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "songs"
+    corpus.renewed(folder, "seed 1")
+    (folder / "a.npz").touch()
+    corpus.renewed(folder, "seed 1")
+    assert (folder / "a.npz").exists()
+    corpus.renewed(folder, "seed 2")
+    assert not (folder / "a.npz").exists()
