@@ -1,5 +1,7 @@
 """The songs of the corpus: sound, exact grid, and what the shipped `MusicAnalyzer` hears in it."""
 
+import functools
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +61,9 @@ def build_songs(config: CorpusConfig, out: Path, excluded: set[str]) -> None:
     folder = out / "songs"
     folder.mkdir(parents=True, exist_ok=True)
     jobs = list(_jobs(config, wanted, data_root(), excluded))
-    for number, (name, make) in enumerate(tqdm(jobs, desc="songs", unit="song", leave=False)):
+    for name, make in tqdm(jobs, desc="songs", unit="song", leave=False):
         if not (folder / f"{name}.npz").exists():
-            _write(folder, make(), np.random.default_rng([config.seed, number]))
+            _write(folder, make(), np.random.default_rng([config.seed, zlib.crc32(name.encode())]))
 
 
 def _jobs(
@@ -72,32 +74,35 @@ def _jobs(
         songs = [
             s
             for s in midi.list_songs(root, config.val_share)
-            if s.on_grid >= wanted.on_grid and s.four_four and s.steady and s.drums and s.quarters_s[-1] > 30
+            if s.source not in excluded and s.on_grid >= wanted.on_grid and s.four_four and s.steady and s.drums and s.quarters_s[-1] > 30
         ]
         for song in songs[: wanted.midi]:
-            yield song.name, lambda song=song: _from_midi(song, wanted.seconds)
+            yield song.name, functools.partial(_from_midi, song, wanted.seconds)
     if "sequenced" not in excluded and wanted.sequenced:
         names = [f"sequenced-{k:03d}" for k in range(wanted.sequenced)]
         split = splits([f"song/{name}" for name in names], config.val_share)
         kit = sequencer.Kit(root / "music" / "samples_sonic_pi_cc0")
         for k, name in enumerate(names):
-            yield name, lambda k=k, name=name: _from_sequencer(kit, config.seed + k, name, split, wanted.seconds)
+            yield (
+                name,
+                functools.partial(_from_sequencer, kit, config.seed + k, name, split[f"song/{name}"], wanted.seconds),
+            )
 
 
 def _from_midi(song: midi.Song, seconds: float) -> Made:
-    samples = midi.render(song)
+    samples = midi.render(song, seconds + 20)  # 20 s for a silent beginning
     start = float(np.argmax(np.abs(samples) > 0.01)) / SAMPLE_RATE
     first = max(int(np.searchsorted(song.downbeats_s, start + 0.05)) - 1, 0)
     begin = float(song.downbeats_s[first])
     samples = samples[round(begin * SAMPLE_RATE) :][: round(seconds * SAMPLE_RATE)]
     length = len(samples) / SAMPLE_RATE
-    inside = [times[(times >= begin) & (times < begin + length)] - begin for times in (song.beats_s, song.downbeats_s)]
-    return Made(song.name, song.source, song.split, samples, *inside, heard_energy(samples, inside[0]))
+    beats, downbeats = (t[(t >= begin) & (t < begin + length)] - begin for t in (song.beats_s, song.downbeats_s))
+    return Made(song.name, song.source, song.split, samples, beats, downbeats, heard_energy(samples, beats))
 
 
-def _from_sequencer(kit: sequencer.Kit, seed: int, name: str, split: dict[str, str], seconds: float) -> Made:
+def _from_sequencer(kit: sequencer.Kit, seed: int, name: str, split: str, seconds: float) -> Made:
     made = sequencer.sequence(kit, seed, seconds)
-    return Made(name, "sequenced", split[f"song/{name}"], made.samples, made.beats_s, made.downbeats_s, made.energy)
+    return Made(name, "sequenced", split, made.samples, made.beats_s, made.downbeats_s, made.energy)
 
 
 def heard_energy(samples: np.ndarray, beats_s: np.ndarray) -> np.ndarray:

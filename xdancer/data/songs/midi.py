@@ -113,10 +113,38 @@ def _on_grid(onsets: np.ndarray, quarter: int, seconds: Clock) -> float:
     return float((off <= TOLERANCE).mean())
 
 
-def render(song: Song) -> np.ndarray:
-    """The sound of a song: float32 (N,) mono at 48 kHz, the synthesiser's delay taken off."""
-    samples = _synthesise(song.path)
-    return samples[round(synthesiser_delay() * SAMPLE_RATE) :]
+def render(song: Song, seconds: float | None = None) -> np.ndarray:
+    """A song's sound, or its first `seconds`: float32 (N,) mono at 48 kHz, the synthesiser's delay taken off."""
+    late = round(synthesiser_delay() * SAMPLE_RATE)
+    if seconds is None or song.quarters_s[-1] <= seconds:
+        return _synthesise(song.path)[late:]
+    midi = mido.MidiFile(str(song.path), clip=True)
+    last = int(np.searchsorted(song.quarters_s, seconds) + 1) * midi.ticks_per_beat
+    for number, track in enumerate(midi.tracks):
+        midi.tracks[number] = _until(track, last)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "beginning.mid"
+        midi.save(str(path))
+        samples = _synthesise(path)
+    return samples[late:][: round(seconds * SAMPLE_RATE)]
+
+
+def _until(track: mido.MidiTrack, last: int) -> mido.MidiTrack:
+    """The events of a track up to tick `last`, all notes ended there: fluidsynth plays on while one sounds."""
+    out, tick, used = mido.MidiTrack(), 0, set()
+    for event in track:
+        tick += event.time
+        if tick > last:
+            break
+        if event.type == "note_on":
+            used.add((event.channel, event.note))
+        if event.type != "end_of_track":
+            out.append(event)
+    for channel in sorted({channel for channel, _ in used}):
+        out.append(mido.Message("control_change", channel=channel, control=64, value=0))
+    for channel, note in sorted(used):
+        out.append(mido.Message("note_off", channel=channel, note=note))
+    return out
 
 
 @functools.cache
