@@ -45,7 +45,8 @@ def _build(args: argparse.Namespace) -> int:
     people = manifest["people"]
     lines.append(
         f"{len(people['train'])} people and {len(people['val'])} held out; "
-        f"{manifest['songs']} songs; {manifest['dances']} dances; in {args.out}"
+        f"{sum(manifest['songs'].values())} songs; {sum(manifest['dances'].values())} dances, "
+        f"{manifest['danced_minutes']:.0f} min; in {args.out}"
     )
     emit(manifest, "\n".join(lines), args.json)
     return 0

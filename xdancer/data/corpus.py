@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,11 @@ def build_motion(config: CorpusConfig, root: Path, out: Path) -> None:
 
 
 def write_manifest(config: CorpusConfig, out: Path) -> dict[str, Any]:
-    """Count what there is and write manifest.json: sources with minutes, shares and weights, and the splits."""
+    """Count what there is and write manifest.json.
+
+    sources: clips, minutes, weight, and share of what the sampler draws. people: by split. songs: by source. dances: by
+    split. danced: share of each source in all that is danced (what a model card has to state).
+    """
     sources: dict[str, dict[str, Any]] = {}
     for source in config.motion:
         entry: dict[str, Any] = {"weight": source.weight, "clips": 0, "val_clips": 0, "minutes": 0.0}
@@ -156,10 +161,31 @@ def write_manifest(config: CorpusConfig, out: Path) -> dict[str, Any]:
     for path in sorted((out / "bodies").glob("*.npz")):
         body = Body.load(path)
         people[body.split].append(body.person)
-    counts = {name: len(list((out / name).glob("*.npz"))) for name in ("songs", "dances")}
-    manifest = {"version": VERSION, "seed": config.seed, "sources": sources, "people": people, **counts}
+    songs = Counter(_field(path, "source") for path in (out / "songs").glob("*.npz"))
+    danced: Counter[str] = Counter()
+    splits: Counter[str] = Counter()
+    for path in (out / "dances").glob("*.npz"):
+        with np.load(path) as data:
+            danced.update(dict(zip(*np.unique(data["source"], return_counts=True), strict=True)))
+            splits[str(data["split"])] += 1
+    frames = max(sum(danced.values()), 1)
+    manifest = {
+        "version": VERSION,
+        "seed": config.seed,
+        "sources": sources,
+        "people": people,
+        "songs": dict(sorted(songs.items())),
+        "dances": dict(sorted(splits.items())),
+        "danced_minutes": round(sum(danced.values()) / 1800, 1),
+        "danced": {str(name): round(int(count) / frames, 4) for name, count in danced.most_common()},
+    }
     (out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     return manifest
+
+
+def _field(path: Path, key: str) -> str:
+    with np.load(path) as data:
+        return str(data[key])
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
