@@ -4,24 +4,36 @@ import argparse
 import importlib
 import os
 import sys
+from typing import NoReturn
 
 from xdancer.errors import UserError
 
 COMMANDS = ("live", "render", "beats", "corpus", "train", "evaluate", "bench", "doctor")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="xdancer", description="A live choreography engine.")
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see `{self.prog} --help`")
+
+
+def build_parser(names: tuple[str, ...] = COMMANDS) -> argparse.ArgumentParser:
+    """The parser of the commands `names`."""
+    parser = Parser(prog="xdancer", description="A live choreography engine.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in names:
         importlib.import_module(f"engine.cli.{name}").add_parser(subparsers)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0, or 2 for a user's mistake said in one line on stderr."""
-    args = build_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    # Only what is asked for is imported: a show starts sooner without the training commands.
+    names = tuple(argv[:1]) if argv and argv[0] in COMMANDS else COMMANDS
     try:
+        args = build_parser(names).parse_args(argv)
         return int(args.run(args) or 0)
     except UserError as error:
         print(f"xdancer: {error}", file=sys.stderr)

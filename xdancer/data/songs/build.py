@@ -74,7 +74,12 @@ def _jobs(
         songs = [
             s
             for s in midi.list_songs(root, config.val_share)
-            if s.source not in excluded and s.on_grid >= wanted.on_grid and s.four_four and s.steady and s.drums and s.quarters_s[-1] > 30
+            if s.source not in excluded
+            and s.on_grid >= wanted.on_grid
+            and s.four_four
+            and s.steady
+            and s.drums
+            and s.quarters_s[-1] > 30
         ]
         for song in songs[: wanted.midi]:
             yield song.name, functools.partial(_from_midi, song, wanted.seconds)

@@ -103,7 +103,7 @@ def sequence(kit: Kit, seed: int, seconds: float = 80.0) -> Sequenced:
     energy = np.zeros(bars * 4)
     root = rng.choice([0, 0, -2, 3, -4, 5], size=4)
     start = int(rng.integers(3))
-    plan = [name for name in FORM[start:] + FORM[:start] for _ in range(int(rng.choice([2, 4, 4])))]
+    plan = [name for name in FORM[start:] + FORM[:start] for _ in range(2 if SECTIONS[name][2] < 0.2 else 4)]
     for bar in range(bars):
         voices, loud, much = SECTIONS[plan[bar % len(plan)]]
         energy[bar * 4 : bar * 4 + 4] = much * rng.uniform(0.9, 1.0)
