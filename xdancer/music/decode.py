@@ -60,7 +60,7 @@ def _blocks(container: av.container.InputContainer) -> Iterator[np.ndarray]:
         except av.FFmpegError:  # broken off or damaged: what came before still counts
             break
         if resampler is None:
-            resampler = av.AudioResampler(format="fltp", layout=frame.layout.name, rate=SAMPLE_RATE)
+            resampler = av.AudioResampler(format="flt", layout=frame.layout.name, rate=SAMPLE_RATE)
         try:
             resampled = resampler.resample(frame)
         except (av.FFmpegError, ValueError):  # the format changed within the stream
@@ -71,7 +71,7 @@ def _blocks(container: av.container.InputContainer) -> Iterator[np.ndarray]:
 
 
 def _samples(frame: av.AudioFrame) -> np.ndarray:
-    samples = frame.to_ndarray().T.astype(np.float32, copy=False)
+    samples = frame.to_ndarray().reshape(frame.samples, -1)
     return np.where(np.isfinite(samples), samples, np.float32(0.0))
 
 
