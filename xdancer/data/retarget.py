@@ -110,11 +110,10 @@ def neutral(group: list[Take]) -> Neutral:
             if name in ("pelvis", "spine", "chest", "neck"):
                 mean[0] = 0.0  # people are symmetrical, takes are not
             out.directions[name] = rotation.unit(mean)
-    for bone in ("collar",):
-        left, right = out.directions.get(f"left_{bone}"), out.directions.get(f"right_{bone}")
-        if left is not None and right is not None:
-            both = rotation.unit(left + right * np.array([-1, 1, 1]))
-            out.directions[f"left_{bone}"], out.directions[f"right_{bone}"] = both, both * np.array([-1, 1, 1])
+    left, right = out.directions.get("left_collar"), out.directions.get("right_collar")
+    if left is not None and right is not None:
+        both = rotation.unit(left + right * np.array([-1, 1, 1]))
+        out.directions["left_collar"], out.directions["right_collar"] = both, both * np.array([-1, 1, 1])
     return out
 
 
