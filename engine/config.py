@@ -1,0 +1,188 @@
+"""The configuration of a show: a checked schema, read from YAML and from `key=value` on the command line.
+
+Whatever is wrong is said in one line that names the key by its dotted path.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from engine.mqtt.settings import MqttSettings
+from engine.params import Params
+from xdancer.errors import UserError
+
+TOKEN_VARIABLE = "XDANCER_TOKEN"
+M = TypeVar("M", bound=BaseModel)
+
+
+class Loader(yaml.SafeLoader):
+    """YAML where only true and false are truth values, as in YAML 1.2: `off` and `no` are words."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$", re.IGNORECASE), list("tTfF"))
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class AudioSettings(Section):
+    """`source`: demo, a file, a URL (http, https, rtmp, rtsp), `device`, `device:NAME` or browser.
+    `loop` repeats a file."""
+
+    source: str = Field("demo", min_length=1)
+    loop: bool = False
+
+
+class WeightSettings(Section):
+    """Each a shipped name, a folder or a hub id. `live` is the newest shipped."""
+
+    tokenizer: str = "live"
+    choreographer: str = "live"
+
+
+class Config(Section):
+    """One show. `delay_ms` is how much later than the studio hears it a frame is on show; a show that is often late
+    raises it by itself up to `delay_most_ms`. `lead` (frames) is for `presentation: anticipate`."""
+
+    show: str = Field("main", pattern=r"^[^/+#\x00]+$")
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    token: SecretStr | None = None
+    audio: AudioSettings = AudioSettings()
+    presentation: Literal["delay", "anticipate"] = "delay"
+    delay_ms: int = Field(250, ge=0, le=5000)
+    delay_most_ms: int = Field(1000, ge=0, le=5000)
+    lead: int = Field(0, ge=0, le=60)
+    width: int = Field(512, ge=64, le=4096, multiple_of=2)
+    height: int = Field(896, ge=64, le=4096, multiple_of=2)
+    seed: int = 0
+    energy: float | None = Field(None, ge=0, le=1)
+    style: str | None = None
+    temperature: float = Field(1.0, ge=0, le=2)
+    mirror: bool = False
+    hold: bool = False
+    blackout: bool = False
+    renderer: Literal["skeleton", "diffusion"] = "skeleton"
+    reference: str | None = None
+    weights: WeightSettings = WeightSettings()
+    spare: bool = True  # a second studio, models loaded, waits to take over
+    record: Path | None = None
+    mqtt: MqttSettings = MqttSettings()
+
+    @field_validator("record")
+    @classmethod
+    def _record_is_mp4(cls, value: Path | None) -> Path | None:
+        if value is not None and value.suffix.lower() != ".mp4":
+            raise ValueError("expected a path that ends in .mp4")
+        return value
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def params(self) -> Params:
+        """The parameters that the show starts with."""
+        return Params(**{name: getattr(self, name) for name in Params.model_fields})
+
+
+def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: Any) -> Config:
+    """The configuration of `path` (YAML), changed by `overrides` (`a.b=value`, the value read as YAML) and by
+    `settings` (dotted names with __ for the dot; None leaves the key alone).
+
+    The bearer token comes from XDANCER_TOKEN or the file. Raises UserError with the path of the first wrong key.
+    """
+    where = str(path) if path else "config"
+    tree = _read(path) if path else {}
+    for key, value in settings.items():
+        if value is not None:
+            _put(tree, key.replace("__", "."), value)
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise UserError(f"{override!r}: expected key=value, for example mqtt.url=off")
+        if key == "token":
+            raise UserError(f"token: not on the command line, where others can read it; set {TOKEN_VARIABLE}")
+        try:
+            _put(tree, key, yaml.load(value, Loader))
+        except yaml.YAMLError:
+            _put(tree, key, value)
+    if os.environ.get(TOKEN_VARIABLE):
+        tree["token"] = os.environ[TOKEN_VARIABLE]
+    config = check(Config, tree, where)
+    if not config.loopback and config.token is None:
+        raise UserError(
+            f"host: {config.host} can be reached from other machines, which needs a bearer token; set {TOKEN_VARIABLE}"
+        )
+    return config
+
+
+def check(model: type[M], tree: Mapping[str, Any], where: str) -> M:
+    """`tree` as a `model`. Raises UserError, one line: where, the key's path, what is wrong with it."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"{where}: {_first(error, model)}") from None
+
+
+def _first(error: ValidationError, model: type[BaseModel]) -> str:
+    details = error.errors(include_url=False, include_input=False)
+    first = details[0]
+    path = [str(part) for part in first["loc"]]
+    text = first["msg"].removeprefix("Value error, ").removesuffix(".")
+    if first["type"] == "extra_forbidden":
+        text = "unknown key"
+        close = difflib.get_close_matches(path[-1], _keys(model, path[:-1]), n=1)
+        if close:
+            text += f"; did you mean {'.'.join([*path[:-1], close[0]])}?"
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    return f"{'.'.join(path)}: {text[0].lower()}{text[1:]}{more}"
+
+
+def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        model = model.model_fields[part].annotation  # type: ignore[assignment]
+    return list(model.model_fields)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        at = f", line {line + 1}" if line is not None else ""
+        raise UserError(f"{path}{at}: not valid YAML ({getattr(error, 'problem', None) or 'not text'})") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: expected keys and values, found {type(tree).__name__}")
+    return tree
+
+
+def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *path, last = dotted.split(".")
+    for part in path:
+        below = tree.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise UserError(f"{dotted}: {part} is a value, not a section")
+        tree = below
+    tree[last] = value
