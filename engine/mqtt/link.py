@@ -7,7 +7,7 @@ broker does not.
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import aiomqtt
 
@@ -65,6 +65,7 @@ async def connect(
         try:
             await client.__aenter__()
         except aiomqtt.MqttCodeError as error:
+            _forget(client)
             if getattr(error.rc, "value", error.rc) in REFUSED:
                 who = f"user {address.username!r}" if address.username else "a client without a name"
                 raise LinkError(f"{address} refuses {who}: wrong name or password") from None
@@ -72,8 +73,17 @@ async def connect(
     try:
         yield Link(client, address)
     finally:
-        with _in_words(address):
+        # Whatever goes wrong in leaving must not hide why we leave, a cancellation least of all.
+        with suppress(aiomqtt.MqttError, OSError):
             await client.__aexit__(None, None, None)
+        _forget(client)
+
+
+def _forget(client: aiomqtt.Client) -> None:
+    """aiomqtt 2.5 leaves an exception in a future that nobody reads; asyncio would print it with a traceback."""
+    future = getattr(client, "_disconnected", None)
+    if future is not None and future.done() and not future.cancelled():
+        future.exception()
 
 
 @contextmanager

@@ -54,9 +54,11 @@ class BeatTeller:
         end = (frame.index + 1) / FPS
         if beat.tempo <= 0:
             return None
+        following = beat.beat + 1
+        if following < self._told:  # a new clock, that counts from the beginning
+            self._told = beat.beat - (beat.struck is not None)
         if beat.struck is not None and beat.beat > self._told:
             return self._tell(frame, beat, beat.struck, beat.beat, beat.beat_in_bar)
-        following = beat.beat + 1
         coming = next((time for time in beat.ahead if time > end), None)
         if coming is None or coming - end > BEAT_AHEAD or following <= self._told:
             return None

@@ -18,6 +18,7 @@ from xdancer.pose.layout import FPS
 
 log = logging.getLogger(__name__)
 RETRY_FIRST, RETRY_MOST = 0.5, 15.0  # seconds between attempts to connect, doubled from one to the other
+STOP_MOST = 1.5  # seconds to say goodbye in
 
 
 class Message(NamedTuple):
@@ -64,6 +65,7 @@ class MqttOutlet:
         self._keep("params", params)
         self._broker: EmbeddedBroker | None = None
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     @property
     def address(self) -> str | None:
@@ -92,10 +94,12 @@ class MqttOutlet:
 
     async def stop(self) -> None:
         """Says `offline` and leaves."""
+        self._stopping.set()
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            done, _ = await asyncio.wait([self._task], timeout=STOP_MOST)
+            if not done:  # still waiting for a broker that does not answer
+                self._task.cancel()
+                await asyncio.wait([self._task], timeout=STOP_MOST)
             self._task = None
         if self._broker:
             await self._broker.stop()
@@ -142,7 +146,7 @@ class MqttOutlet:
         """Connects, serves, and on any failure says so once and tries again, ever more slowly."""
         assert self._address is not None
         wait, said = RETRY_FIRST, ""
-        while True:
+        while not self._stopping.is_set():
             try:
                 will = (self._topic("status"), b"offline")
                 async with connect(self._address, f"xdancer-{self.show}-{self.session}", will) as link:
@@ -155,8 +159,11 @@ class MqttOutlet:
                     log.warning("mqtt: %s; the show goes on, trying again", said)
             finally:
                 self.connected = False
+            if self._stopping.is_set():
+                return
             self.reconnects += 1
-            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), wait)
             wait = min(2 * wait, RETRY_MOST)
 
     async def _serve(self, link: Link) -> None:
@@ -165,23 +172,17 @@ class MqttOutlet:
         await link.publish(status, b"online", qos=1, retain=True)
         for message in list(self._retained.values()):
             await link.publish(*message)
-        tasks = [asyncio.create_task(self._pump(link)), asyncio.create_task(self._listen(link))]
-        stopping = False
+        tasks = [asyncio.create_task(work) for work in (self._pump(link), self._listen(link), self._stopping.wait())]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        except asyncio.CancelledError:
-            stopping = True
-            raise
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            if stopping:
-                # A broker sends the will only for a client that vanishes, not for one that says goodbye.
-                with contextlib.suppress(LinkError, TimeoutError):
-                    await asyncio.wait_for(link.publish(status, b"offline", qos=1, retain=True), 1.0)
+        for task in done:
+            task.result()
+        # A broker sends the will only for a client that vanishes, not for one that says goodbye.
+        await link.publish(status, b"offline", qos=1, retain=True)
 
     async def _pump(self, link: Link) -> None:
         while True:

@@ -16,7 +16,7 @@ class MqttSettings(BaseModel):
     The ports are the embedded broker's. Name and password may stand in the URL or apart; they are never logged.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     url: str = "embedded"
     port: int = Field(1883, ge=0, le=65535)
