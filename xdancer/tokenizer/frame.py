@@ -51,13 +51,14 @@ def inputs(pose: np.ndarray) -> list[np.ndarray]:
 def placed(outputs: Any) -> tuple[Any, Any]:
     """Network outputs (..., 180) -> px (..., 60, 2) and confidence logits (..., 60), numpy or torch."""
     joints = outputs.reshape(*outputs.shape[:-1], N_JOINTS, 3)[..., PLACE, :]
-    if isinstance(outputs, np.ndarray):
-        scale, offset, hangs, join = _SCALE, _OFFSET, _HANGS_ON_NECK, np.concatenate
-    else:
+    constants: list[Any] = [_SCALE, _OFFSET, _HANGS_ON_NECK]
+    join: Any = np.concatenate
+    if not isinstance(outputs, np.ndarray):
         import torch
 
-        scale, offset, hangs = (torch.from_numpy(a).to(outputs.device) for a in (_SCALE, _OFFSET, _HANGS_ON_NECK))
+        constants = [torch.from_numpy(a).to(outputs.device) for a in constants]
         join = torch.cat
+    scale, offset, hangs = constants
     local = joints[..., :2] * scale
     body = local[..., :18, :] + offset
     body = body + hangs * body[..., NECK : NECK + 1, :]

@@ -58,7 +58,8 @@ class Shape:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Shape":
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**sizes)
 
 
 def field(dilations: tuple[int, ...]) -> int:
@@ -89,11 +90,12 @@ class Stack(nn.Module):
         self.stem = Taps(inputs, width, 1)
         self.taps = nn.ModuleList(Taps(width, width, d) for d in dilations)
         self.mix = nn.ModuleList(nn.Linear(width, width) for _ in dilations)
-        self.head = nn.Linear(width, outputs)
-        self.line = nn.Linear(inputs, outputs, bias=False)
         for mix in self.mix:
+            assert isinstance(mix, nn.Linear)
             nn.init.normal_(mix.weight, std=0.3 / width**0.5)
             nn.init.zeros_(mix.bias)
+        self.head = nn.Linear(width, outputs)
+        self.line = nn.Linear(inputs, outputs, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         newest = x
@@ -219,6 +221,7 @@ class TokenizerNetwork(nn.Module):
         """Set the straight lines to principal components of the inputs (B, T, n) and back, and the codebooks by
         k-means, so that learning begins some ten px from the truth."""
         for encoder, x in zip(self.encoders, parts, strict=True):
+            assert isinstance(encoder, Stack)
             rows = x.flatten(0, 1)
             _, _, directions = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
             # Every group gets its share of large and small components.

@@ -1,4 +1,4 @@
-"""The trained network in numpy: small enough that a frame costs well under a millisecond, and the stage needs no torch."""
+"""The trained network in numpy: a frame costs well under a millisecond, and the stage needs no torch."""
 
 from typing import Any
 

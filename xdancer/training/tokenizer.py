@@ -21,6 +21,8 @@ from xdancer.tokenizer import frame
 from xdancer.tokenizer.network import Shape, TokenizerNetwork
 from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
 
+HELD_OUT = (32, 96)  # windows and frames that training is checked on
+
 
 class TokenizerConfig(BaseModel):
     """Everything a run depends on beside the corpus. Loss weights are relative to the joint error in units of 8 px."""
@@ -71,7 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def report(result: dict[str, Any]) -> str:
     errors = ", ".join(f"{part} {value:.2f}" for part, value in result["joint_error"].items())
-    return f"{result['steps']} steps; joint error on held-out people and clips, px: {errors}\nwritten to {result['weights']}"
+    return f"{result['steps']} steps; joint error on held-out clips, px: {errors}\nwritten to {result['weights']}"
 
 
 def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None = None) -> dict[str, Any]:
@@ -104,7 +106,6 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
             group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
         if step == 0:
             network.start(_tensors(crops(rng, pool, 8 * config.windows, config.frames)))
-            tqdm.write(f"start: {joint_error(held_out, reconstruct(network, held_out))}")
         pose = augmented(rng, crops(rng, pool, config.windows, config.frames), config.augment)
         sums += train_step(network, optimiser, pose, config, step)
         if (step + 1) % config.check_every == 0 or step + 1 == last:
@@ -134,7 +135,7 @@ def _resume(path: Path, network: TokenizerNetwork, optimiser: torch.optim.Optimi
 
 
 def _held_out(config: TokenizerConfig) -> np.ndarray:
-    return PoseSampler(config.corpus, "val", seed=1234, vary=0.0).batch(32, 96)
+    return PoseSampler(config.corpus, "val", seed=1234, vary=0.0).batch(*HELD_OUT)
 
 
 def crops(rng: np.random.Generator, pool: np.ndarray, n: int, frames: int) -> np.ndarray:

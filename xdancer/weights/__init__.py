@@ -124,6 +124,7 @@ def save(folder: Path, state: dict[str, "torch.Tensor"], values: dict[str, Any])
         for name, tensor in state.items()
     }
     save_file(small, folder / MODEL)
+    (folder / MODEL).chmod(0o644)  # safetensors writes for the owner only
     (folder / CONFIG).write_text(json.dumps(values, indent=2) + "\n")
 
 

@@ -104,7 +104,7 @@ def test_numpy_runs_what_torch_trained(tiny, tiny_state):
 def test_shapes_and_types(tiny):
     tokens = tiny.encode(swaying(9))
     assert tokens.shape == (9, 5, 6) and tokens.dtype == np.int16
-    assert 0 <= tokens.min() and tokens.max() < CODEBOOK_SIZE
+    assert tokens.min() >= 0 and tokens.max() < CODEBOOK_SIZE
     pose = tiny.decode(tokens)
     assert pose.shape == (9, 60, 3) and pose.dtype == np.float32
     assert (pose[..., 2] >= 0).all() and (pose[..., 2] <= 1).all()
