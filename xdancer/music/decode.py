@@ -20,8 +20,8 @@ def decode_audio(path: str | Path) -> np.ndarray:
     return np.concatenate(blocks)
 
 
-def iterate_audio(path: str | Path) -> Iterator[np.ndarray]:
-    """As `decode_audio`, in blocks float32 (n, channels) as they are decoded."""
+def iterate_audio(path: str | Path, most_channels: int = 8) -> Iterator[np.ndarray]:
+    """As `decode_audio`, in blocks float32 (n, channels) as they are decoded; more channels are mixed to stereo."""
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such file")
@@ -37,7 +37,7 @@ def iterate_audio(path: str | Path) -> Iterator[np.ndarray]:
         if not container.streams.audio:
             raise UserError(f"{path}: has no audio in it")
         sounded = False
-        for block in _blocks(container):
+        for block in container_blocks(container, most_channels):
             sounded = True
             yield block
     if not sounded:
@@ -49,7 +49,8 @@ def mono(samples: np.ndarray) -> np.ndarray:
     return samples.mean(axis=1, dtype=np.float32)
 
 
-def _blocks(container: av.container.InputContainer) -> Iterator[np.ndarray]:
+def container_blocks(container: av.container.InputContainer, most_channels: int = 8) -> Iterator[np.ndarray]:
+    """The first audio stream of an open container, in blocks as `iterate_audio` gives them, to its end or breakage."""
     resampler = None
     frames = container.decode(audio=0)
     while True:
@@ -60,7 +61,8 @@ def _blocks(container: av.container.InputContainer) -> Iterator[np.ndarray]:
         except av.FFmpegError:  # broken off or damaged: what came before still counts
             break
         if resampler is None:
-            resampler = av.AudioResampler(format="flt", layout=frame.layout.name, rate=SAMPLE_RATE)
+            layout = frame.layout.name if frame.layout.nb_channels <= most_channels else "stereo"
+            resampler = av.AudioResampler(format="flt", layout=layout, rate=SAMPLE_RATE)
         try:
             resampled = resampler.resample(frame)
         except (av.FFmpegError, ValueError):  # the format changed within the stream
