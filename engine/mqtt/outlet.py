@@ -32,8 +32,8 @@ class MqttOutlet:
     """Publishes every frame that the studio made, before its picture is due.
 
     `meta` is `messages.meta(...)`, `params` the parameters at the start; `set_params` is called with what arrives on
-    `params/set` (it raises UserError to refuse). Streams wait in a queue that drops its oldest message when full:
-    `dropped` counts those, `sent` the ones handed to the network.
+    `params/set` (it raises UserError to refuse); `nodelay` False is for measuring only. Streams wait in a queue that
+    drops its oldest message when full: `dropped` counts those, `sent` the ones handed to the network.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class MqttOutlet:
         meta: Mapping[str, Any],
         params: Mapping[str, Any],
         set_params: Callable[[dict[str, Any]], None] | None = None,
+        nodelay: bool = True,
     ) -> None:
         if not show or set(show) & set("+#/\0"):
             raise UserError(f"show: {show!r} cannot be part of an MQTT topic; leave out + # and /")
@@ -54,7 +55,7 @@ class MqttOutlet:
         self._address: Address | None = None
         if settings.url not in ("embedded", "off"):
             self._address = parse_url(settings)
-        self._set_params = set_params
+        self._set_params, self._nodelay = set_params, nodelay
         self._envelope = messages.Envelope(show, session)
         self._beats = messages.BeatTeller()
         self._queue: deque[Message] = deque()
@@ -149,7 +150,7 @@ class MqttOutlet:
         while not self._stopping.is_set():
             try:
                 will = (self._topic("status"), b"offline")
-                async with connect(self._address, f"xdancer-{self.show}-{self.session}", will) as link:
+                async with connect(self._address, f"xdancer-{self.show}-{self.session}", will, self._nodelay) as link:
                     log.info("mqtt: publishing %s/%s/# to %s", messages.ROOT, self.show, self._address)
                     wait, said, self.connected = RETRY_FIRST, "", True
                     await self._serve(link)
