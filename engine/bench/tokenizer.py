@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 FRAMES = 600
-ONE_CORE = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")}
+ONE_CORE = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -17,8 +17,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "engine.bench.tokenizer"],
         env=os.environ | ONE_CORE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
     if done.returncode:

@@ -20,6 +20,7 @@ WRISTS = [
     (INDEX["left_wrist"], INDEX["left_hand_wrist"]),
     (INDEX["right_wrist"], INDEX["right_hand_wrist"]),
 ]
+KNOWN = (160, 48)  # windows and frames that the k-means baseline is fitted to
 HOLD = 6  # frames the baseline "hold" keeps a pose
 
 
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     made = np.stack([tokenizer.decode(rows) for rows in tokens])
     shown = true[..., 2] >= CERTAIN
     heights = np.where(shown, true[..., 1], -np.inf).max(-1) - np.where(shown, true[..., 1], np.inf).min(-1)
-    known = PoseSampler(args.corpus, "train", seed=args.seed).batch(160, 48)
+    known = PoseSampler(args.corpus, "train", seed=args.seed).batch(*KNOWN)
     result = {
         "tokenizer": tokenizer.name,
         "sha256": tokenizer.sha256,

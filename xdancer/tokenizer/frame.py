@@ -23,13 +23,13 @@ VISIBLE = 0.05  # a decoded confidence below this is none
 
 # Outputs come part by part; this is where each joint of the layout stands in them.
 PLACE = np.argsort(np.concatenate([part.joints for part in PARTS]))
-_SCALE = np.empty((N_JOINTS, 1), dtype=np.float32)
+SCALE = np.empty((N_JOINTS, 1), dtype=np.float32)
 for _part, _unit in zip(PARTS, UNITS, strict=True):
-    _SCALE[list(_part.joints)] = _unit
-_OFFSET = np.zeros((18, 2), dtype=np.float32)
-_OFFSET[NECK] = CENTRE
-_HANGS_ON_NECK = np.ones((18, 1), dtype=np.float32)
-_HANGS_ON_NECK[NECK] = 0.0
+    SCALE[list(_part.joints)] = _unit
+OFFSET = np.zeros((18, 2), dtype=np.float32)
+OFFSET[NECK] = CENTRE
+HANGS_ON_NECK = np.ones((18, 1), dtype=np.float32)
+HANGS_ON_NECK[NECK] = 0.0
 
 
 def inputs(pose: np.ndarray) -> list[np.ndarray]:
@@ -51,7 +51,7 @@ def inputs(pose: np.ndarray) -> list[np.ndarray]:
 def placed(outputs: Any) -> tuple[Any, Any]:
     """Network outputs (..., 180) -> px (..., 60, 2) and confidence logits (..., 60), numpy or torch."""
     joints = outputs.reshape(*outputs.shape[:-1], N_JOINTS, 3)[..., PLACE, :]
-    constants: list[Any] = [_SCALE, _OFFSET, _HANGS_ON_NECK]
+    constants: list[Any] = [SCALE, OFFSET, HANGS_ON_NECK]
     join: Any = np.concatenate
     if not isinstance(outputs, np.ndarray):
         import torch

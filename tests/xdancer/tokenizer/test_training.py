@@ -54,7 +54,9 @@ def test_training_brings_the_error_down_and_writes_a_tokenizer(config):
     tokenizer = PoseTokenizer.from_pretrained(result["weights"])
     made = np.stack([tokenizer.decode(tokenizer.encode(p)) for p in pose])
     assert tokenizer.sha256 == result["sha256"]
-    assert training.joint_error(pose, made)["whole"] == pytest.approx(result["joint_error"]["whole"], rel=0.2)  # bfloat16
+    assert training.joint_error(pose, made)["whole"] == pytest.approx(
+        result["joint_error"]["whole"], rel=0.2
+    )  # bfloat16
     mean = np.broadcast_to(pose.mean((0, 1)), pose.shape)
     assert result["joint_error"]["whole"] < 0.35 * training.joint_error(pose, mean)["whole"]
 
