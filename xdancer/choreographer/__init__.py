@@ -1,0 +1,157 @@
+"""`Choreographer`: music and past dance in, token rows out, one frame at a time."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from xdancer import weights
+from xdancer.choreographer import inputs
+from xdancer.choreographer.block import TokenBlock
+from xdancer.choreographer.runtime import Runtime
+from xdancer.errors import UserError
+from xdancer.music.frame import BeatState, MusicFrame
+from xdancer.pose.layout import N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART, check_tokens
+
+__all__ = ["Choreographer", "DanceStream", "TokenBlock"]
+
+
+class Choreographer:
+    """A two-level autoregressive model of 30 pose tokens a frame (X-Dancer, arXiv 2502.17414, section 3.3, made causal).
+
+    It belongs to one tokenizer, whose checksum it names as `tokenizer_sha256`. `styles` are the names that a stream's
+    `style` takes; `start` is a pose to begin from, int16 (1, 5, 6).
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray], config: dict[str, Any], sha256: str = "") -> None:
+        self.config = config
+        self.name: str = config["name"]
+        self.sha256 = sha256
+        self.tokenizer_sha256: str = config["tokenizer"]
+        self.styles: tuple[str, ...] = tuple(config["styles"])
+        self.start = check_tokens(np.array(config["start"]).reshape(1, N_PARTS, TOKENS_PER_PART))
+        self.sampling: dict[str, Any] = config["sampling"]
+        self.runtime = Runtime(arrays, config)
+
+    @classmethod
+    def from_pretrained(cls, name: str = "live", tokenizer: Any = None) -> "Choreographer":
+        """Load a shipped name ("live": the current version), a local folder or a hub id.
+
+        `tokenizer`: the `PoseTokenizer` whose tokens it is to speak, checked where given (else see `check`).
+        Raises UserError where the model is missing, damaged, or made for another tokenizer.
+        """
+        folder = weights.find("choreographer", str(name))
+        arrays, config = weights.load_arrays(folder)
+        try:
+            made = cls(arrays, config, weights.sha256(folder))
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise UserError(f"{folder}: not a choreographer ({type(error).__name__}: {error})") from error
+        if tokenizer is not None:
+            made.check(tokenizer.sha256)
+        return made
+
+    def check(self, tokenizer_sha256: str) -> None:
+        """Raises UserError where the tokens of that tokenizer are not those this model was trained on."""
+        if tokenizer_sha256 != self.tokenizer_sha256:
+            raise UserError(
+                f"choreographer {self.name!r} was trained on tokenizer {self.tokenizer_sha256[:12]}, not on "
+                f"{tokenizer_sha256[:12]}; load the tokenizer it names, or train the choreographer anew"
+            )
+
+    def stream(self, seed: int = 7, start: np.ndarray | None = None, lead: int = 0) -> "DanceStream":
+        """A dance of its own. `start`: tokens (1, 5, 6) of the pose to begin from; `lead`: frames, 0..60."""
+        return DanceStream(self, seed, self.start if start is None else check_tokens(start, "start"), lead)
+
+
+class DanceStream:
+    """The state of one dance. The same seed, start, music and settings give the same tokens in any chunking.
+
+    May be set between steps: `lead` (frames the dance runs ahead of the music), `temperature` (1: as tuned; lower is
+    calmer), `energy` (0..1, None: as the music wills) and `style` (a name of `Choreographer.styles`, or None).
+    """
+
+    def __init__(self, model: Choreographer, seed: int, start: np.ndarray, lead: int) -> None:
+        if len(start) < 1:
+            raise ValueError("start holds no token row")
+        self._model = model
+        self._runtime = model.runtime
+        self.seed = int(seed)
+        self.lead = lead
+        self.temperature = 1.0
+        self.energy: float | None = None
+        self.style: str | None = None
+        self._caches = model.runtime.caches()
+        self._listener = inputs.Listener()
+        self._row = 0
+        self._music = -1  # newest music frame heard
+        self._last = start[0].reshape(TOKENS_PER_FRAME).astype(np.int16)
+        self._start = self._runtime.codes.latents(self._last)[0]
+        self._before, self._change = self._start, np.zeros_like(self._start)
+        self._past = np.zeros((inputs.CONTEXT_SPAN, TOKENS_PER_FRAME), np.int16)  # ring: row r stands at r % span
+        self._context = np.repeat(self._start[None], inputs.CONTEXT_FRAMES, axis=0)
+
+    @property
+    def lead(self) -> int:
+        return self._lead
+
+    @lead.setter
+    def lead(self, frames: int) -> None:
+        if not 0 <= int(frames) <= inputs.MAX_LEAD:
+            raise ValueError(f"lead is {frames}, expected 0..{inputs.MAX_LEAD} frames")
+        self._lead = int(frames)
+
+    def step(self, frames: Sequence[MusicFrame]) -> TokenBlock:
+        """Hear the next music frames, in order from 0; return the rows up to `lead` frames past the newest.
+
+        The first call also returns rows 0 .. lead - 1, made from silence and the start pose.
+        """
+        first, rows = self._row, []
+        for frame in frames:
+            if self._music < 0:
+                rows += [self._make(inputs.silence(), BeatState(), self.lead) for _ in range(self.lead)]
+            self._music += 1
+            heard = self._listener.push(frame.features)
+            while self._row <= self._music + self.lead:
+                rows.append(self._make(heard, frame.beat, self._row - self._music))
+        tokens = np.array(rows, np.int16).reshape(len(rows), N_PARTS, TOKENS_PER_PART)
+        return TokenBlock(first, tokens)
+
+    def _make(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
+        """The next token row (30,)."""
+        state = self._runtime.frame(self._told(heard, beat, lead), self._row, self._caches)
+        row = self._runtime.tokens(state, self._before, self._change, self._last, self._picker())
+        latent = self._runtime.codes.latents(row)[0]
+        self._change, self._before, self._last = latent - self._before, latent, row
+        self._past[self._row % len(self._past)] = row
+        self._row += 1
+        return row
+
+    def _told(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
+        """The frame's input vector."""
+        if self._row % inputs.CONTEXT_EVERY == 0 and self._row:
+            chosen = inputs.context_rows(self._row) % len(self._past)
+            self._context = self._runtime.codes.latents(self._past[chosen])
+        phase, bar = beat.phases_after(lead)
+        now = inputs.clock(np.array(phase), np.array(bar), np.array(beat.tempo), np.array(beat.confidence))
+        wishes = inputs.controls(self.energy, self.style, self._model.styles)
+        dance = (self._before, self._change, self._context, self._start)
+        return np.concatenate([heard, now, inputs.ahead(lead), wishes, *(part.ravel() for part in dance)])
+
+    def _picker(self) -> Callable[[int, np.ndarray], int]:
+        """Draws tokens by temperature and top-p; one random generator a frame, so that a row depends on its number."""
+        draws = np.random.default_rng((self.seed, self._row)).random(TOKENS_PER_FRAME)
+        heat = [self.temperature * t for t in self._model.sampling["temperature"]]  # by place in the part
+        top_p = self._model.sampling["top_p"]
+
+        def pick(slot: int, logits: np.ndarray) -> int:
+            warmth = heat[slot % TOKENS_PER_PART]
+            if warmth <= 0.01:
+                return int(logits.argmax())
+            p = np.exp((logits - logits.max()) / warmth)
+            ranked = np.sort(p)[::-1]
+            total = np.cumsum(ranked)
+            last = min(int(np.searchsorted(total, top_p * total[-1])), len(p) - 1)
+            total = np.cumsum(np.where(p >= ranked[last], p, 0.0))
+            return min(int(np.searchsorted(total, draws[slot] * total[-1], side="right")), len(p) - 1)
+
+        return pick

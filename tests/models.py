@@ -1,0 +1,46 @@
+"""Tiny models with random weights, for tests that need a working one and do not care how it dances."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from xdancer.choreographer import Choreographer
+from xdancer.pose.layout import TOKENS_PER_FRAME
+from xdancer.tokenizer import PoseTokenizer
+from xdancer.tokenizer.network import Shape, TokenizerNetwork
+from xdancer.training import choreographer as choreography
+from xdancer.training import tokenizer as tokenizing
+
+TINY_TOKENIZER = {
+    "encoder_width": 8, "encoder_dilations": [1, 0], "decoder_width": 8, "decoder_dilations": [1, 2], "stages": 3,
+}  # fmt: skip
+TINY_CHOREOGRAPHER = {
+    "width": 32, "layers": 2, "heads": 2, "hidden": 64, "window": 16,
+    "depth_width": 16, "depth_layers": 1, "depth_heads": 2, "depth_hidden": 32,
+}  # fmt: skip
+
+
+def tiny_tokenizer(folder: Path, seed: int = 0) -> PoseTokenizer:
+    """Write a tokenizer with random weights to `folder` and load it."""
+    torch.manual_seed(seed)
+    network = TokenizerNetwork(Shape.from_dict(TINY_TOKENIZER))
+    network.quantiser.codebooks.normal_(std=0.3)
+    tokenizing.write(folder, network, tokenizing.TokenizerConfig(name="tiny", corpus="", run="", steps=1))
+    return PoseTokenizer.from_pretrained(str(folder))
+
+
+def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0) -> Choreographer:
+    """Write a choreographer with random weights for `tokenizer` to `folder` and load it."""
+    torch.manual_seed(seed)
+    config = choreography.ChoreographerConfig(name="tiny", corpus="", run="", steps=1, shape=TINY_CHOREOGRAPHER)
+    books, stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
+    spread = np.ones((5, 6 // stages * 6), np.float32)
+    parts = choreography.Parts(books, stages, spread, np.linspace(0, 1, 33))
+    network = choreography.build(config, parts)
+    for name, parameter in network.named_parameters():
+        if name.endswith(("out.weight", "down.weight")):  # zero in a fresh network: the blocks would do nothing
+            torch.nn.init.normal_(parameter, std=0.1)
+    start = np.arange(TOKENS_PER_FRAME)
+    choreography.write(folder, network, config, tokenizer, parts, start)
+    return Choreographer.from_pretrained(str(folder), tokenizer)

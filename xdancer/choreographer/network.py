@@ -1,0 +1,132 @@
+"""The choreographer in torch, one pass over whole windows, for training. `runtime` runs the same weights step by step.
+
+One causal transformer step a frame, then a small depth transformer over the frame's 30 tokens (the split of RQ-Transformer,
+arXiv 2203.01941, as Moshi, arXiv 2410.00037, uses it live), in X-Dancer's part order (arXiv 2502.17414, section 3.3).
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xdancer.pose.layout import CODEBOOK_SIZE, TOKENS_PER_FRAME, TOKENS_PER_PART
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes. inputs: columns of a frame's vector; code: numbers of a part's latent; window: frames a layer looks back."""
+
+    inputs: int
+    code: int
+    width: int = 256
+    layers: int = 4
+    heads: int = 8
+    hidden: int = 768
+    window: int = 64
+    depth_width: int = 128
+    depth_layers: int = 2
+    depth_heads: int = 4
+    depth_hidden: int = 512
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def norm(x: Tensor) -> Tensor:
+    """RMSNorm without weights, over the last axis."""
+    return F.rms_norm(x, (x.shape[-1],), eps=1e-6)
+
+
+def rotary(positions: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (T, size / 2) of rotary position embedding (arXiv 2104.09864), base 1000."""
+    frequency = 1000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+    angle = positions.to(torch.float64)[:, None] * frequency
+    return angle.cos().float(), angle.sin().float()
+
+
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Queries or keys (..., T, size) turned by their position."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
+
+
+class Block(nn.Module):
+    """Attention, then two layers with squared ReLU (arXiv 2109.08668), both residual behind a norm."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, x: Tensor, mask: Tensor, turn: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """x (B, T, width); mask (T, T), True where a row may look."""
+        batch, rows, width = x.shape
+        q, k, v = self.qkv(norm(x)).view(batch, rows, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        if turn is not None:
+            q, k = rotated(q, *turn).to(v.dtype), rotated(k, *turn).to(v.dtype)
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = x + self.out(seen.transpose(1, 2).reshape(batch, rows, width))
+        return x + self.down(F.relu(self.up(norm(x))).square())
+
+
+class ChoreographerNetwork(nn.Module):
+    """`frames` over time, `depth` over the tokens of a frame. The code vectors are the tokenizer's and stay as they are."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        d, small = shape.width, shape.depth_width
+        self.stem = nn.Linear(shape.inputs, d)
+        self.blocks = nn.ModuleList(Block(d, shape.heads, shape.hidden) for _ in range(shape.layers))
+        self.bridge = nn.Linear(d, small)
+        self.slots = nn.Parameter(0.1 * torch.randn(TOKENS_PER_FRAME, small))
+        self.mixers = nn.Parameter(torch.randn(TOKENS_PER_FRAME, 4 * shape.code, small) * (4 * shape.code) ** -0.5)
+        self.depth_blocks = nn.ModuleList(
+            Block(small, shape.depth_heads, shape.depth_hidden) for _ in range(shape.depth_layers)
+        )
+        self.heads = nn.Parameter(torch.randn(TOKENS_PER_FRAME, CODEBOOK_SIZE, small) * small**-0.5)
+        self.biases = nn.Parameter(torch.zeros(TOKENS_PER_FRAME, CODEBOOK_SIZE))
+
+    def frames(self, x: Tensor, first: int = 0) -> Tensor:
+        """Frame vectors (B, T, inputs) -> states (B, T, width); nothing stands before row `first`, the window's own."""
+        rows = torch.arange(x.shape[1])
+        behind = rows[:, None] - rows
+        mask = (behind >= 0) & (behind < self.shape.window)
+        turn = rotary(rows + first, self.shape.width // self.shape.heads)
+        h = self.stem(x)
+        for block in self.blocks:
+            h = block(h, mask, turn)
+        return norm(h)
+
+    def depth(self, h: Tensor, facts: Tensor) -> Tensor:
+        """States (N, width) and slot facts (N, 30, 4 D) -> logits (N, 30, 512)."""
+        x = self.bridge(h)[:, None] + self.slots
+        x = x + torch.bmm(facts.transpose(0, 1).to(x.dtype), self.mixers.to(x.dtype)).transpose(0, 1)
+        mask = torch.ones(TOKENS_PER_FRAME, TOKENS_PER_FRAME, dtype=torch.bool).tril()
+        for block in self.depth_blocks:
+            x = block(x, mask)
+        x = norm(x).transpose(0, 1)
+        logits = torch.bmm(x, self.heads.to(x.dtype).transpose(1, 2)) + self.biases[:, None].to(x.dtype)
+        return logits.transpose(0, 1)
+
+
+def slot_facts(codes: Tensor, before: Tensor, change: Tensor, before_codes: Tensor) -> Tensor:
+    """What each slot is told: the code chosen for the slot before; what is left of the part's last latent after the
+    codes chosen so far; the code this slot had in the frame before; the part's last change. All (N, ...), D wide.
+
+    codes, before_codes (N, 30, D): of this frame's tokens and the last's. before, change (N, 5, D). -> (N, 30, 4 D)
+    """
+    n, _, width = codes.shape
+    last = torch.cat([codes.new_zeros(n, 1, width), codes[:, :-1]], dim=1)
+    by_part = codes.view(n, -1, TOKENS_PER_PART, width)
+    so_far = by_part.cumsum(2) - by_part
+    left = (before[:, :, None] - so_far).reshape(n, TOKENS_PER_FRAME, width)
+    moved = change.repeat_interleave(TOKENS_PER_PART, dim=1)
+    return torch.cat([last, left, before_codes, moved], dim=-1)

@@ -1,0 +1,78 @@
+"""Beat alignment: how near the moments at which a body pauses lie to the beats of the music, and the reverse.
+
+After Bailando's score (arXiv 2203.13055) and AIST++'s (arXiv 2101.08779), with sigma in seconds and both directions; as
+random motion scores high too, a score is always set beside what chance gives.
+"""
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import argrelextrema
+
+from xdancer.pose.layout import FPS, INDEX
+
+SIGMA = 0.05  # s
+SMOOTH = 1 / 12  # s of Gaussian smoothing of the speed: 5 frames of 60 a second
+SHIFTS, OTHERS = 20, 5
+BODY = np.arange(1, 14)  # neck to ankles
+DIRECTIONS = ("recall", "precision")
+
+
+def torso(pose: np.ndarray) -> float:
+    """Length of the trunk, px: 90th percentile of neck to mid-hip over the frames (T, 60, 3) that show both; else 200."""
+    joints = [INDEX[name] for name in ("neck", "right_hip", "left_hip")]
+    shown = (pose[:, joints, 2] > 0).all(axis=1)
+    if not shown.any():
+        return 200.0
+    hips = pose[shown][:, joints[1:], :2].mean(axis=1)
+    return max(float(np.percentile(np.linalg.norm(pose[shown, joints[0], :2] - hips, axis=-1), 90)), 1.0)
+
+
+def speed(pose: np.ndarray) -> np.ndarray:
+    """Mean speed of the body's joints, weighted by confidence, from each frame to the next: (T - 1,), trunks a second."""
+    body = pose[:, BODY].astype(np.float64)
+    step = np.linalg.norm(np.diff(body[..., :2], axis=0), axis=-1)
+    weight = np.minimum(body[1:, :, 2], body[:-1, :, 2])
+    return (step * weight).sum(1) / np.maximum(weight.sum(1), 1e-6) * FPS / torso(pose)
+
+
+def motion_beats(pose: np.ndarray) -> np.ndarray:
+    """Times, in seconds, of the local minima of the smoothed speed of poses (T, 60, 3). Frame n shows (n + 0.5) / 30 s."""
+    if len(pose) < 4:
+        return np.zeros(0)
+    smooth = gaussian_filter1d(speed(pose), SMOOTH * FPS, mode="nearest")
+    return (argrelextrema(smooth, np.less)[0] + 1.0) / FPS
+
+
+def nearness(of: np.ndarray, to: np.ndarray) -> float:
+    """Mean over the times `of` of exp(-d^2 / 2 sigma^2), d to the nearest of the times `to`: 0..1; 0 where either is empty.
+
+    >>> round(nearness(np.array([1.0, 2.0]), np.array([1.05, 5.0])), 4)  # one sigma off, and far off
+    0.3033
+    """
+    if not len(of) or not len(to):
+        return 0.0
+    distance = np.abs(of[:, None] - to[None]).min(axis=1)
+    return float(np.exp(-(distance**2) / (2 * SIGMA**2)).mean())
+
+
+def scores(motion: np.ndarray, music: np.ndarray) -> np.ndarray:
+    """(recall, precision): music beats near a motion beat, motion beats near a music beat."""
+    return np.array([nearness(music, motion), nearness(motion, music)])
+
+
+def alignment(
+    motion: np.ndarray, music: np.ndarray, others: list[np.ndarray], bar: float, seconds: float, seed: int = 0
+) -> dict[str, np.ndarray | float]:
+    """Scores of motion beats against music beats, their chance level, and the ratio of beats.
+
+    All times in seconds, within 0..seconds. Chance: the mean over 20 random shifts of the music by 0 to 2 bars (of `bar`
+    seconds) and the beats of up to 5 `others`.
+    """
+    rng = np.random.default_rng(seed)
+    shifted = [np.sort((music + shift) % seconds) for shift in rng.uniform(0, 2 * bar, SHIFTS)]
+    strangers = [other[other < seconds] for other in others[:OTHERS]]
+    return {
+        "score": scores(motion, music),
+        "chance": np.mean([scores(motion, wrong) for wrong in shifted + strangers], axis=0),
+        "beat_ratio": len(motion) / max(len(music), 1),
+    }

@@ -1,0 +1,228 @@
+"""`xdancer train choreographer`: the two-level token model, on dances of a corpus as the analyzer heard their music."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from xdancer import weights
+from xdancer.choreographer import inputs
+from xdancer.choreographer.network import ChoreographerNetwork, Shape, slot_facts
+from xdancer.errors import UserError
+from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
+from xdancer.tokenizer import PoseTokenizer
+from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
+from xdancer.training.dances import Dance, Windows, load_dances, spread
+
+BITS = TOKENS_PER_FRAME / np.log(2)  # nats a token to bits a frame
+
+
+class ChoreographerConfig(BaseModel):
+    """Everything a run depends on beside the corpus and the tokenizer."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    corpus: str
+    run: str
+    tokenizer: str = "live"
+    styles: list[str] = ["modern", "salsa", "street", "general", "martial", "breakdance", "idle"]
+    seed: int = 1
+    steps: int = Field(gt=0)
+    windows: int = Field(default=16, gt=0)
+    frames: int = Field(default=128, ge=2)
+    depth_share: float = Field(default=0.25, gt=0, le=1)  # of the frames: the depth part learns from these only
+    learning_rate: float = Field(default=1.5e-3, gt=0)
+    weight_decay: float = 0.05
+    warmup: int = 100
+    noise: float = Field(default=0.06, ge=0, lt=0.5)  # mean share of past tokens replaced, in most windows
+    check_every: int = Field(default=200, gt=0)
+    threads: int = Field(default=2, gt=0)
+    bfloat16: bool = True
+    shape: dict[str, int] = Field(default_factory=dict)
+    temperature: list[float] = Field(default=[1.0] * TOKENS_PER_PART, min_length=TOKENS_PER_PART, max_length=TOKENS_PER_PART)
+    top_p: float = Field(default=0.95, gt=0, le=1)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, help="YAML, such as configs/choreographer.yaml")
+    parser.add_argument("--weights", type=Path, help="folder to write the trained model to (default: in the run)")
+
+
+def load_config(path: Path) -> ChoreographerConfig:
+    """Read and check a training configuration. Raises UserError naming the wrong key."""
+    try:
+        return ChoreographerConfig.model_validate(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable configuration ({str(error).splitlines()[0]})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg']}") from error
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    return train(load_config(args.config), args.weights)
+
+
+def report(result: dict[str, Any]) -> str:
+    return (
+        f"{result['steps']} steps; {result['bits']:.1f} bits a frame on held-out songs, clips and people\n"
+        f"written to {result['weights']}"
+    )
+
+
+def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | None = None) -> dict[str, Any]:
+    """Train, or go on from the last checkpoint of the run, and write the weights.
+
+    Every draw is seeded by the step, so a run that was cut off goes on along the same curve. `stop_at` leaves early.
+    """
+    keep_memory()
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    tokenizer = PoseTokenizer.from_pretrained(config.tokenizer)
+    folder = Path(config.run)
+    data = {
+        split: [d for d in load_dances(Path(config.corpus), folder, split, tokenizer, config.styles)
+                if len(d.tokens) >= config.frames]
+        for split in ("train", "val")
+    }  # fmt: skip
+    parts = Parts.of(data["train"], tokenizer)
+    windows = {split: Windows(data[split], parts.codes, config.styles, parts.quantiles) for split in data}
+    network = build(config, parts)
+    optimiser = torch.optim.AdamW(groups(network, config), lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
+    checkpoint = folder / "checkpoint.pt"
+    first, bits = _resume(checkpoint, network, optimiser), float("nan")
+    last = min(config.steps, stop_at or config.steps)
+    started, total, done = time.monotonic(), 0.0, 0
+    for step in tqdm(range(first, last), initial=first, total=last, unit="step", desc=config.name, mininterval=2):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
+        rng = np.random.default_rng((config.seed, step))
+        loss = batch_loss(network, parts.codes, windows["train"], rng, config, config.noise)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        total, done = total + float(loss.detach()), done + 1
+        if (step + 1) % config.check_every == 0 or step + 1 == last:
+            bits = held_out_bits(network, parts.codes, windows["val"], config)
+            log(folder / "log.jsonl", step=step + 1, seconds=time.monotonic() - started,
+                train_bits=total / done * BITS, bits=bits)  # fmt: skip
+            total, done = 0.0, 0
+            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            save_checkpoint(checkpoint, state)
+            write(folder / config.name, network, config, tokenizer, parts, default_start(data["train"]))
+    target = out or folder / config.name
+    write(target, network, config, tokenizer, parts, default_start(data["train"]))
+    return {"steps": last, "bits": bits, "weights": str(target), "sha256": weights.sha256(target)}
+
+
+class Parts:
+    """What the model takes from the data: code vectors in units of their spread, and the ranks of motion energy."""
+
+    def __init__(self, codebooks: np.ndarray, stages: int, spread_: np.ndarray, quantiles: np.ndarray) -> None:
+        self.codebooks, self.stages, self.spread, self.quantiles = codebooks, stages, spread_, quantiles
+        self.codes = inputs.Codes(codebooks, stages, spread_)
+
+    @classmethod
+    def of(cls, dances: list[Dance], tokenizer: PoseTokenizer) -> "Parts":
+        books, stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
+        # As it will be after the round trip through the file.
+        scale = torch.from_numpy(spread(dances, books, stages)).bfloat16().float().numpy()
+        energies = np.concatenate([d.energy[::31] for d in dances]).astype(np.float32)
+        return cls(books, stages, scale, np.quantile(energies, np.linspace(0, 1, 33)))
+
+
+def build(config: ChoreographerConfig, parts: Parts) -> ChoreographerNetwork:
+    """A network with fresh weights. Raises UserError on a wrong key of `shape`."""
+    columns = inputs.n_inputs(len(config.styles), parts.codes.width)
+    try:
+        return ChoreographerNetwork(Shape(inputs=columns, code=parts.codes.width, **config.shape))
+    except TypeError as error:
+        raise UserError(f"shape: {error}") from error
+
+
+def groups(network: ChoreographerNetwork, config: ChoreographerConfig) -> list[dict[str, Any]]:
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _resume(path: Path, network: ChoreographerNetwork, optimiser: torch.optim.Optimizer) -> int:
+    state = load_checkpoint(path)
+    if state is None:
+        return 0
+    try:
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
+    return int(state["step"])
+
+
+def batch_loss(
+    network: ChoreographerNetwork, codes: inputs.Codes, windows: Windows, rng: np.random.Generator,
+    config: ChoreographerConfig, noise: float,
+) -> torch.Tensor:  # fmt: skip
+    """Mean cross entropy, nats a token, of a random batch; the depth part on a share of the frames."""
+    x, targets, shown, earlier = windows.batch(rng, config.windows, config.frames, noise)
+    n, frames = targets.shape[:2]
+    picked = np.sort(rng.permutation(n * frames)[: max(int(n * frames * config.depth_share), 1)])
+    rows = [part.reshape(n * frames, -1)[picked] for part in (targets, shown, earlier)]
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+        states = network.frames(torch.from_numpy(x)).flatten(0, 1)[torch.from_numpy(picked)]
+        logits = network.depth(states, facts(codes, *rows))
+    wanted = torch.from_numpy(rows[0].astype(np.int64))
+    return F.cross_entropy(logits.float().reshape(-1, CODEBOOK_SIZE), wanted.reshape(-1))
+
+
+def facts(codes: inputs.Codes, rows: np.ndarray, before: np.ndarray, earlier: np.ndarray) -> torch.Tensor:
+    """What the slots of token rows (N, 30) are told, given the rows one and two before: (N, 30, 4 D)."""
+    last = codes.latents(before)
+    parts = (codes.look_up(rows), last, last - codes.latents(earlier), codes.look_up(before))
+    return slot_facts(*(torch.from_numpy(part) for part in parts))
+
+
+@torch.no_grad()
+def held_out_bits(
+    network: ChoreographerNetwork, codes: inputs.Codes, windows: Windows, config: ChoreographerConfig, batches: int = 6
+) -> float:
+    """Bits a frame of clean held-out windows, the same ones each time."""
+    rngs = (np.random.default_rng((99, k)) for k in range(batches))
+    return BITS * float(np.mean([float(batch_loss(network, codes, windows, rng, config, 0.0)) for rng in rngs]))
+
+
+def default_start(dances: list[Dance]) -> np.ndarray:
+    """The row (30,) to begin from where none is given: the first of the dance that begins most like all others."""
+    first = np.stack([d.tokens[0] for d in dances])
+    coarse = first.reshape(len(first), N_PARTS, TOKENS_PER_PART)[:, :, :2].reshape(len(first), -1)
+    alike = [(coarse == row).mean() for row in coarse]
+    return first[int(np.argmax(alike))]
+
+
+def write(
+    folder: Path, network: ChoreographerNetwork, config: ChoreographerConfig, tokenizer: PoseTokenizer, parts: Parts,
+    start: np.ndarray,
+) -> None:  # fmt: skip
+    """The weights as `Choreographer` reads them."""
+    state = dict(network.state_dict())
+    state["codebooks"] = torch.from_numpy(np.ascontiguousarray(parts.codebooks))
+    state["spread"] = torch.from_numpy(parts.spread)
+    values = {
+        "name": config.name,
+        "tokenizer": tokenizer.sha256,
+        "styles": config.styles,
+        "stages": parts.stages,
+        "start": [int(token) for token in start],
+        "sampling": {"temperature": config.temperature, "top_p": config.top_p},
+        "energy_quantiles": [round(float(q), 4) for q in parts.quantiles],
+        "shape": network.shape.to_dict(),
+    }
+    weights.save(folder, state, values)

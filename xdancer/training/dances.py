@@ -1,0 +1,180 @@
+"""The dances of a corpus as the choreographer learns them: tokens, what the analyzer heard, and random windows of both."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from tqdm import tqdm
+
+from xdancer.choreographer import inputs
+from xdancer.errors import UserError
+from xdancer.evaluation.alignment import speed
+from xdancer.pose.layout import N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
+
+HEARD = ("tempo", "beat_phase", "bar_phase", "confidence")
+
+
+@dataclass
+class Song:
+    """What the analyzer heard: music (T, N_MUSIC); heard and exact clocks (T, 4): tempo, beat, bar phase, confidence."""
+
+    music: np.ndarray
+    heard: np.ndarray
+    exact: np.ndarray
+
+
+@dataclass
+class Dance:
+    """One view of a dance: tokens (T, 30), motion energy (T,), style (T,) as an index or -1, and its song."""
+
+    tokens: np.ndarray
+    energy: np.ndarray
+    style: np.ndarray
+    song: Song
+
+
+def load_song(path: Path) -> Song:
+    with np.load(path) as data:
+        clocks = [np.stack([data[f"{kind}_{key}"] for key in HEARD], axis=1) for kind in ("heard", "exact")]
+        return Song(inputs.listened(data["heard_features"]).astype(np.float16), *clocks)
+
+
+def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: list[str]) -> list[Dance]:
+    """All views of a split, encoded once: the tokens are kept under `cache`. Raises UserError where there are none."""
+    folder = cache / f"tokens-{tokenizer.sha256[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    songs: dict[str, Song] = {}
+    dances = []
+    for path in tqdm(sorted((corpus / "dances").glob("*.npz")), desc=f"{split} dances", unit="dance", leave=False):
+        with np.load(path) as data:
+            if str(data["split"]) != split:
+                continue
+            song, style = str(data["song"]), data["style"]
+            kept = folder / path.name
+            if not kept.exists():
+                _encode(kept, data["views"], tokenizer)
+        if song not in songs:
+            songs[song] = load_song(corpus / "songs" / f"{song}.npz")
+        number = np.array([styles.index(s) if s in styles else -1 for s in style], np.int8)
+        with np.load(kept) as data:
+            for tokens, energy in zip(data["tokens"], data["energy"], strict=True):
+                dances.append(Dance(tokens.reshape(-1, TOKENS_PER_FRAME), energy, number, songs[song]))
+    if not dances:
+        raise UserError(f"{corpus}: no {split} dances; run `xdancer corpus build` first")
+    return dances
+
+
+def _encode(path: Path, views: np.ndarray, tokenizer: Any) -> None:
+    poses = views.astype(np.float32)
+    tokens = np.stack([tokenizer.encode(pose) for pose in poses])
+    energy = np.stack([motion_energy(pose) for pose in poses]).astype(np.float16)
+    draft = path.with_suffix(".draft.npz")
+    np.savez_compressed(draft, tokens=tokens, energy=energy)
+    draft.rename(path)
+
+
+def motion_energy(pose: np.ndarray) -> np.ndarray:
+    """How fast the body moves about each frame: (T,), trunks a second, over about two seconds."""
+    moved = speed(pose)
+    return gaussian_filter1d(np.append(moved, moved[-1:]), 15.0, mode="nearest")
+
+
+class Windows:
+    """Random windows of dances as inputs and targets, seeded by the step."""
+
+    def __init__(self, dances: list[Dance], codes: inputs.Codes, styles: list[str], quantiles: np.ndarray) -> None:
+        self.dances, self.codes, self.styles, self.quantiles = dances, codes, styles, quantiles
+        lengths = np.array([len(d.tokens) for d in dances], np.float64)
+        self.chances = lengths / lengths.sum()
+
+    def batch(self, rng: np.random.Generator, n: int, frames: int, noise: float) -> tuple[np.ndarray, ...]:
+        """x (n, T, inputs), targets (n, T, 30) and the row before each as the model is shown it (n, T + 1, 30)."""
+        made = [self._one(rng, frames, noise) for _ in range(n)]
+        return tuple(np.stack(column) for column in zip(*made, strict=True))
+
+    def _one(self, rng: np.random.Generator, frames: int, noise: float) -> tuple[np.ndarray, ...]:
+        dance = self.dances[rng.choice(len(self.dances), p=self.chances)]
+        rows = len(dance.tokens)
+        first = 0 if rng.random() < 0.06 else int(rng.integers(0, max(rows - frames, 0) + 1))
+        start = dance.tokens[0 if rng.random() < 0.6 else rng.integers(0, first + 1)]
+        span = slice(first, first + frames)
+        shown = np.concatenate([dance.tokens[max(first - 2, 0) : first], dance.tokens[span]])
+        shown = np.concatenate([np.repeat(start[None] if first == 0 else shown[:1], frames + 2 - len(shown), 0), shown])
+        if rng.random() < 0.7:
+            shown = self._spoiled(rng, shown, noise * rng.random() * 2)
+        control = (self._energy(rng, dance, span), self._style(rng, dance, span))
+        outside = self.outside(rng, dance.song, first, frames, *control)
+        return self.assemble(outside, shown, start, first, dance.tokens), dance.tokens[span], shown[1:-1], shown[:-2]
+
+    def assemble(
+        self, outside: np.ndarray, shown: np.ndarray, start: np.ndarray, first: int, dance: np.ndarray
+    ) -> np.ndarray:
+        """Input vectors of rows first .. : shown (T + 2, 30) begins two rows before; `dance` gives the reminders."""
+        frames = len(outside)
+        latents = self.codes.latents(shown[:-1]).reshape(frames + 1, -1)
+        begin = self.codes.latents(start).reshape(1, -1)
+        context = []
+        for row in range(first, first + frames):
+            if row == first or row % inputs.CONTEXT_EVERY == 0:
+                chosen = inputs.context_rows(row)
+                if len(chosen):
+                    reminder = self.codes.latents(dance[chosen]).reshape(-1)
+                else:
+                    reminder = np.repeat(begin, inputs.CONTEXT_FRAMES, axis=0).reshape(-1)
+            context.append(reminder)
+        change = latents[1:] - latents[:-1]
+        columns = (outside, latents[1:], change, np.array(context), np.repeat(begin, frames, axis=0))
+        return np.concatenate(columns, axis=1, dtype=np.float32)
+
+    def outside(
+        self, rng: np.random.Generator, song: Song, first: int, frames: int, energy: np.ndarray, style: np.ndarray
+    ) -> np.ndarray:
+        """Music, clock, lead and controls (T, n_outside) as on stage: heard `lead` frames ago and run on from there."""
+        lead = int(rng.integers(0, 61)) if rng.random() < 0.6 else int(rng.choice([0, 0, 0, 4, 8, 16]))
+        rows = np.arange(first, first + frames)
+        told = clock_rows(song, rows, lead, rng.choice(["heard", "exact", "none"], p=[0.8, 0.1, 0.1]))
+        return np.concatenate([told, energy, style], axis=1, dtype=np.float32)
+
+    def _energy(self, rng: np.random.Generator, dance: Dance, span: slice) -> np.ndarray:
+        known = rng.random() < 0.4
+        rank = np.interp(dance.energy[span].astype(np.float32), self.quantiles, np.linspace(0, 1, len(self.quantiles)))
+        return np.stack([2 * rank - 1, np.ones_like(rank)], axis=1) * known
+
+    def _style(self, rng: np.random.Generator, dance: Dance, span: slice) -> np.ndarray:
+        number = dance.style[span]
+        out = np.zeros((len(number), len(self.styles)), np.float32)
+        if rng.random() < 0.4:
+            out[np.flatnonzero(number >= 0), number[number >= 0]] = 1.0
+        return out
+
+    def _spoiled(self, rng: np.random.Generator, shown: np.ndarray, noise: float) -> np.ndarray:
+        """Past tokens with a share replaced by those of another frame near or far, so that own errors are no surprise."""
+        hit = rng.random(shown.shape) < noise
+        other = np.where(rng.random(shown.shape[:1]) < 0.5, 1, rng.integers(1, len(shown), len(shown)))
+        other = (np.arange(len(shown)) - other) % len(shown)
+        return np.where(hit, shown[other], shown)
+
+
+def clock_rows(song: Song, rows: np.ndarray, lead: int, kind: str) -> np.ndarray:
+    """Music, clock and lead of the rows (T,), each made `lead` frames after the music frame it was made from."""
+    heard_at = rows - lead
+    known = heard_at >= 0
+    at = np.clip(heard_at, 0, len(song.music) - 1)
+    music = np.where(known[:, None], song.music[at].astype(np.float32), inputs.silence())
+    tempo, beat, bar, confidence = (song.exact[rows] if kind == "exact" else song.heard[at]).T
+    if kind != "exact":
+        beats = lead / 30 * tempo / 60
+        beat, bar = beat + beats, bar + beats / 4
+        tempo = np.where(known, tempo, 0.0)
+    clock = inputs.clock(beat, bar, tempo if kind != "none" else np.zeros_like(tempo), confidence)
+    return np.concatenate([music, clock, np.repeat(inputs.ahead(lead)[None], len(rows), axis=0)], axis=1)
+
+
+def spread(dances: list[Dance], codebooks: np.ndarray, stages: int) -> np.ndarray:
+    """Standard deviation (5, D) of each number of the latents, over a sample of frames."""
+    width = TOKENS_PER_PART // stages * codebooks.shape[-1]
+    codes = inputs.Codes(codebooks, stages, np.ones((N_PARTS, width), np.float32))
+    sample = np.concatenate([d.tokens[::31] for d in dances])
+    return np.maximum(codes.latents(sample).std(axis=0), 1e-3).astype(np.float32)
