@@ -1,4 +1,4 @@
-"""Milliseconds from a frame being made to its tokens in a subscriber's hands, with TCP_NODELAY and without, on loopback.
+"""Milliseconds from a frame made to its tokens in a subscriber's hands, over loopback, with TCP_NODELAY or without.
 
 The show's own outlet publishes tokens and pose at 30 frames/s through the embedded broker to a subscriber that asks
 for TCP_NODELAY too. Without is the peer: what aiomqtt does unasked.
