@@ -25,9 +25,10 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "xdancer needs Python 3.11 or later; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@echo 'Installing into $(VENV): some minutes, once.'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	# torch goes first and alone: a resolver that is free to choose takes gigabytes of CUDA packages with it.
-	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install torch==2.13.0
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
@@ -38,13 +39,14 @@ packages:
 	  if [ -z "$$missing" ]; then exit 0; fi; \
 	  if ! command -v apt-get >/dev/null; then \
 	    echo "The tests need the equivalents of these Debian packages: $$missing" >&2; exit 0; fi; \
-	  if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as=sudo; else \
-	    echo "The tests need: sudo apt-get install $$missing" >&2; exit 0; fi; \
-	  $$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+	  if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as=sudo; else as=none; fi; \
+	  if [ "$$as" = none ] || ! { $$as apt-get update -qq && \
+	      $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }; then \
+	    echo "The tests need these packages: sudo apt-get install $$missing" >&2; fi
 
 # aubio is GPL-3: measured beside ours by `xdancer evaluate beats`, never part of the product.
 peers: setup
-	$(BIN)/pip install --quiet '.[peers]' --constraint constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[peers]'
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
