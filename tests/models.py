@@ -1,4 +1,4 @@
-"""Tiny models with random weights, for tests that need a working one and do not care how it dances."""
+"""Tiny models with random weights, for tests that need a working one and do not care how it dances; music for them."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import numpy as np
 import torch
 
 from xdancer.choreographer import Choreographer
+from xdancer.music.features import N_FEATURES
+from xdancer.music.frame import BeatState, MusicFrame
 from xdancer.pose.layout import TOKENS_PER_FRAME
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.tokenizer.network import Shape, TokenizerNetwork
@@ -44,3 +46,15 @@ def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0) ->
     start = np.arange(TOKENS_PER_FRAME)
     choreography.write(folder, network, config, tokenizer, parts, start)
     return Choreographer.from_pretrained(str(folder), tokenizer)
+
+
+def music(frames: int, seed: int = 0, tempo: float = 120.0) -> list[MusicFrame]:
+    """Music frames with random features and a steady beat; the tempo is unknown for the first ten."""
+    rng = np.random.default_rng(seed)
+    features = rng.random((frames, N_FEATURES), dtype=np.float32)
+    out = []
+    for n in range(frames):
+        position = (n + 1) / 30 * tempo / 60
+        known = {"tempo": tempo, "beat_phase": position % 1, "bar_phase": position / 4 % 1, "confidence": 0.75}
+        out.append(MusicFrame(n, features[n], BeatState(**known) if n >= 10 else BeatState()))
+    return out

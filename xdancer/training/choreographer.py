@@ -46,7 +46,9 @@ class ChoreographerConfig(BaseModel):
     threads: int = Field(default=2, gt=0)
     bfloat16: bool = True
     shape: dict[str, int] = Field(default_factory=dict)
-    temperature: list[float] = Field(default=[1.0] * TOKENS_PER_PART, min_length=TOKENS_PER_PART, max_length=TOKENS_PER_PART)
+    temperature: list[float] = Field(
+        default=[1.0] * TOKENS_PER_PART, min_length=TOKENS_PER_PART, max_length=TOKENS_PER_PART
+    )
     top_p: float = Field(default=0.95, gt=0, le=1)
 
 

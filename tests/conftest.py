@@ -1,0 +1,1 @@
+"""Being here puts tests/ on the import path: tests take tiny models from `models`."""

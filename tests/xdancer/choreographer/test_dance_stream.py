@@ -1,0 +1,155 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models import music, tiny_tokenizer
+
+from xdancer import weights
+from xdancer.choreographer import Choreographer, inputs
+from xdancer.choreographer.network import ChoreographerNetwork, Shape
+from xdancer.errors import UserError
+from xdancer.music.features import N_FEATURES
+from xdancer.music.frame import BeatState, MusicFrame
+from xdancer.training.choreographer import facts
+from xdancer.training.dances import Song, Windows, clock_rows
+
+
+def danced(stream, frames, cuts=()):
+    """All rows of a dance to `frames`, handed over in pieces that end at `cuts`."""
+    edges = [0, *sorted(cuts), len(frames)]
+    blocks = [stream.step(frames[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    row = 0
+    for block in blocks:
+        assert block.first == row, "frame numbers run on without gap or repeat"
+        row += len(block.tokens)
+    return np.concatenate([block.tokens for block in blocks])
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(st.integers(0, 80), max_size=8), st.integers(0, 99), st.sampled_from([0, 3, 16]))
+def test_any_chunking_gives_the_same_dance(model, cuts, seed, lead):
+    frames = music(80)
+    whole = danced(model.stream(seed=seed, lead=lead), frames)
+    assert len(whole) == 80 + lead and whole.dtype == np.int16
+    np.testing.assert_array_equal(danced(model.stream(seed=seed, lead=lead), frames, cuts), whole)
+
+
+def test_the_seed_the_start_and_the_music_each_matter(model):
+    frames = music(20)
+    dance = danced(model.stream(seed=7), frames)
+    for other in (
+        danced(model.stream(seed=8), frames),
+        danced(model.stream(seed=7, start=model.start + 9), frames),
+        danced(model.stream(seed=7), music(20, seed=5)),
+    ):
+        assert (other != dance).any()
+
+
+@pytest.mark.parametrize("lead", [0, 5])
+def test_streaming_is_the_one_pass_form(model, folder, monkeypatch, lead):
+    """Both the frame vectors and the logits: what is trained is what dances, past ring ends and reminders included."""
+    monkeypatch.setattr(inputs, "CONTEXT_SPAN", 96)
+    frames = music(260 - lead)
+    seen, told = [], []
+    stream = model.stream(seed=3, lead=lead)
+    picker, tell = stream._picker, stream._told
+
+    def spying_picker():
+        pick = picker()
+        return lambda slot, logits: seen.append(logits) or pick(slot, logits)
+
+    monkeypatch.setattr(stream, "_picker", spying_picker)
+    monkeypatch.setattr(stream, "_told", lambda *a: told.append(tell(*a)) or told[-1])
+    rows = danced(stream, frames).reshape(-1, 30)
+
+    beats = [f.beat for f in frames]
+    clock = np.array([(b.tempo, b.beat_phase, b.bar_phase, b.confidence) for b in beats], np.float32)
+    song = Song(inputs.listened(np.array([f.features for f in frames])), clock, clock)
+    windows = Windows([], model.runtime.codes, list(model.styles), np.zeros(2))
+    start = model.start.reshape(1, 30)
+    shown = np.concatenate([start, start, rows])
+    wishes = np.zeros((len(rows), 2 + len(model.styles)), np.float32)
+    outside = np.concatenate([clock_rows(song, np.arange(len(rows)), lead, "heard"), wishes], axis=1)
+    x = windows.assemble(outside, shown, start[0], 0, rows)
+    np.testing.assert_allclose(np.array(told), x, atol=1e-4)
+
+    state, config = weights.load(folder)
+    network = ChoreographerNetwork(Shape(**config["shape"]))
+    network.load_state_dict({k: v for k, v in state.items() if k not in ("codebooks", "spread")})
+    with torch.no_grad():
+        states = network.frames(torch.from_numpy(x)[None])[0]
+        logits = network.depth(states, facts(model.runtime.codes, rows, shown[1:-1], shown[:-2]))
+    np.testing.assert_allclose(np.array(seen).reshape(logits.shape), logits.numpy(), atol=1e-4)
+
+
+def test_lead_runs_ahead_and_waits(model):
+    frames = music(12)
+    stream = model.stream(lead=4)
+    first = stream.step(frames[:1])
+    assert first.first == 0 and len(first.tokens) == 5
+    assert len(stream.step(frames[1:2]).tokens) == 1
+    stream.lead = 7
+    ahead = stream.step(frames[2:3])
+    assert ahead.first == 6 and len(ahead.tokens) == 4
+    stream.lead = 5
+    waits = [stream.step([frame]) for frame in frames[3:6]]
+    assert [len(block.tokens) for block in waits] == [0, 0, 1]
+    assert waits[2].first == 10
+    with pytest.raises(ValueError, match="lead is 61"):
+        stream.lead = 61
+
+
+def test_a_cold_dance_takes_the_likeliest_tokens(model):
+    frames = music(6)
+    dances = []
+    for seed in (1, 2):
+        stream = model.stream(seed=seed)
+        stream.temperature = 0.0
+        dances.append(danced(stream, frames))
+    np.testing.assert_array_equal(*dances)
+
+
+def test_energy_and_style_take_hold_on_the_next_frame(model):
+    frames = music(20)
+    plain, steered = model.stream(), model.stream()
+    np.testing.assert_array_equal(danced(plain, frames[:10]), danced(steered, frames[:10]))
+    steered.energy, steered.style = 1.0, "salsa"
+    assert (plain.step(frames[10:11]).tokens != steered.step(frames[10:11]).tokens).any()
+
+
+def test_silence_and_nothing_at_all(model):
+    stream = model.stream()
+    assert stream.step([]).tokens.shape == (0, 5, 6)
+    features = np.zeros(N_FEATURES, np.float32)
+    features[39] = 1.0
+    tokens = danced(stream, [MusicFrame(n, features, BeatState()) for n in range(30)])
+    assert tokens.min() >= 0 and tokens.max() < 512
+
+
+def test_another_tokenizer_is_refused(folder, tmp_path, model):
+    other = tiny_tokenizer(tmp_path, seed=1)
+    with pytest.raises(UserError, match="trained on tokenizer"):
+        Choreographer.from_pretrained(str(folder), other)
+    with pytest.raises(UserError, match="trained on tokenizer"):
+        model.check(other.sha256)
+
+
+def test_a_foreign_folder_is_one_line(folder, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    config = json.loads((broken / "config.json").read_text())
+    del config["shape"]
+    (broken / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="not a choreographer"):
+        Choreographer.from_pretrained(str(broken))
+
+
+def test_a_wrong_start_is_refused(model):
+    with pytest.raises(ValueError, match="start"):
+        model.stream(start=np.full((1, 5, 6), 512))
+    with pytest.raises(ValueError, match="no token row"):
+        model.stream(start=np.zeros((0, 5, 6), np.int16))
