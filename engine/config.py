@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from engine.mqtt.settings import MqttSettings
 from engine.params import Params
@@ -88,6 +88,12 @@ class Config(Section):
             raise ValueError("expected a path that ends in .mp4")
         return value
 
+    @model_validator(mode="after")
+    def _only_anticipation_leads(self) -> "Config":
+        if self.lead and self.presentation == "delay":
+            raise ValueError("lead: only presentation=anticipate has one")
+        return self
+
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
@@ -139,10 +145,11 @@ def check(model: type[M], tree: Mapping[str, Any], where: str) -> M:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise UserError(f"{where}: {_first(error, model)}") from None
+        raise UserError(f"{where}: {first_error(error, model)}") from None
 
 
-def _first(error: ValidationError, model: type[BaseModel]) -> str:
+def first_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing that is wrong: the key by its path, and what is wrong with it."""
     details = error.errors(include_url=False, include_input=False)
     first = details[0]
     path = [str(part) for part in first["loc"]]
@@ -153,6 +160,8 @@ def _first(error: ValidationError, model: type[BaseModel]) -> str:
         if close:
             text += f"; did you mean {'.'.join([*path[:-1], close[0]])}?"
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    if not path:
+        return text
     return f"{'.'.join(path)}: {text[0].lower()}{text[1:]}{more}"
 
 

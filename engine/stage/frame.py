@@ -12,8 +12,8 @@ from xdancer.music.frame import BeatState
 class ShowFrame:
     """Frame `index` of the show, complete.
 
-    `due` is the Unix time at which it is on show (picture and sound alike). `picture` is uint8 (H, W, 3) RGB, `sound` float32
-    (1600, 2) at 48 kHz, `pose` float32 (60, 3) in canvas pixels, `tokens` int16 (5, 6), or None where the dance
+    `due` is the Unix time at which it is on show (picture and sound alike). `picture` is uint8 (H, W, 3) RGB, `sound`
+    float32 (1600, 2) at 48 kHz, `pose` float32 (60, 3) in canvas pixels, `tokens` int16 (5, 6), or None where the dance
     is not the choreographer's (free-running). `level` is the input's level in dBFS.
     """
 
@@ -28,10 +28,12 @@ class ShowFrame:
 
 
 class Outlet(Protocol):
-    """A way out of the show. Both hooks run on the event loop and must return at once; an outlet that cannot keep up drops and counts."""
+    """A way out of the show. Both hooks run on the event loop and must return at once; an outlet that cannot keep up
+    drops and counts. Each hook has every index at most once, in order."""
 
     def made(self, frame: ShowFrame) -> None:
-        """`frame` has come from the studio; it will be on show at `frame.due`."""
+        """`frame` has come from the studio; it will be on show at `frame.due`, or should have been: it may be late."""
 
     def shown(self, frame: ShowFrame) -> None:
-        """`frame` is on show now."""
+        """`frame` is on show now. Every index of the show comes, from 0, without a gap; where the picture is a repeat,
+        `frame` was not `made`, but its sound is right."""

@@ -1,0 +1,52 @@
+"""The models a studio works with, loaded as a configuration says."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from engine.config import Config
+from xdancer.errors import UserError
+
+if TYPE_CHECKING:
+    from xdancer import Choreographer, MusicAnalyzer, PoseTokenizer, SkeletonRenderer
+
+
+@dataclass(frozen=True)
+class Models:
+    """`analyzer` makes a new one, for an analyzer is its own state."""
+
+    analyzer: "Callable[[], MusicAnalyzer]"
+    tokenizer: "PoseTokenizer"
+    choreographer: "Choreographer"
+    renderer: "SkeletonRenderer"
+
+    def info(self) -> dict[str, Any]:
+        """What others need to know of them."""
+        return {
+            "tokenizer": self.tokenizer.name,
+            "tokenizer_sha256": self.tokenizer.sha256,
+            "receptive_field": self.tokenizer.receptive_field,
+            "choreographer": self.choreographer.name,
+            "styles": list(self.choreographer.styles),
+        }
+
+
+def load_models(config: Config) -> Models:
+    """Everything from the weights. Raises UserError where some are missing, damaged, or do not belong together."""
+    check_renderer(config)
+    from xdancer import Choreographer, MusicAnalyzer, PoseTokenizer, SkeletonRenderer
+
+    MusicAnalyzer()  # its weights are found now or never
+    tokenizer = PoseTokenizer.from_pretrained(config.weights.tokenizer)
+    return Models(
+        analyzer=MusicAnalyzer,
+        tokenizer=tokenizer,
+        choreographer=Choreographer.from_pretrained(config.weights.choreographer, tokenizer),
+        renderer=SkeletonRenderer(config.width, config.height),
+    )
+
+
+def check_renderer(config: Config) -> None:
+    """Raises UserError where the renderer cannot be had."""
+    if config.renderer == "diffusion":
+        raise UserError("renderer: the diffusion renderer has no weights in this version; use --renderer skeleton")

@@ -1,0 +1,118 @@
+"""The studio's process: models and drawing, no sockets. It is told what to do through a pipe and a semaphore."""
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.config import Config
+from engine.params import Moment, Params
+from engine.studio.shared import FrameRing, SoundRing
+from xdancer.errors import UserError
+
+if TYPE_CHECKING:
+    from engine.studio.studio import Studio
+
+BEHIND = 3  # frames of sound waiting: more than this and no picture is drawn, so that the dance catches up
+PATIENCE = 0.5  # seconds between looks at whether the stage is still there
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The studio has its models. `info` says which."""
+
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The studio cannot work, in one line. `mistake`: a person can do something about it."""
+
+    reason: str
+    mistake: bool
+
+
+@dataclass(frozen=True)
+class Go:
+    """Begin with frame `first` of the sound; where there are rows (k, 5, 6) of an earlier studio, go on from them."""
+
+    first: int
+    danced: np.ndarray | None = None
+    tokens: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class SetParams:
+    params: Params
+    moment: Moment
+
+
+def main(config: Config, params: Params, pipe: Connection, sound: SoundRing, frames: FrameRing, heard: Any) -> None:
+    """Run until the stage closes the pipe. `heard` is released once for each frame of sound."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the stage says when to stop
+    try:
+        _work(config, params, pipe, sound, frames, heard)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the stage has gone
+    except UserError as error:
+        _say(pipe, Failed(str(error), mistake=True))
+        sys.exit(2)
+    except Exception as error:
+        traceback.print_exc()
+        _say(pipe, Failed(f"{type(error).__name__}: {error}", mistake=False))
+        sys.exit(1)
+
+
+def _say(pipe: Connection, message: Failed) -> None:
+    with contextlib.suppress(OSError):  # the stage has gone
+        pipe.send(message)
+
+
+def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, frames: FrameRing, heard: Any) -> None:
+    from engine.studio.models import load_models
+    from engine.studio.studio import Studio
+
+    stage = os.getppid()
+    models = load_models(config)
+    studio = Studio(models, params, config.lead)
+    pipe.send(Ready(models.info()))
+    position = _begin(studio, pipe, sound)
+    while True:
+        while pipe.poll():
+            message = pipe.recv()
+            if isinstance(message, SetParams):
+                studio.set(message.params, message.moment)
+        if not heard.acquire(timeout=PATIENCE) and os.getppid() != stage:
+            return
+        while position < sound.written:
+            draw = sound.written - position <= BEHIND
+            made = studio.push(sound.read(position, position + 1), draw)
+            position += 1
+            for frame in made:
+                while not frames.put(frame, PATIENCE):
+                    if os.getppid() != stage:
+                        return
+                pipe.send(None)  # there is something in the ring
+
+
+def _begin(studio: "Studio", pipe: Connection, sound: SoundRing) -> int:
+    """Wait for the word to go; return the frame of sound to begin with."""
+    while True:
+        message = pipe.recv()
+        if isinstance(message, SetParams):
+            studio.set(message.params, message.moment)
+        elif isinstance(message, Go):
+            break
+    if message.danced is None or message.tokens is None:
+        return message.first
+    # The frames of sound before `first` were danced to; those that fell out of the ring meanwhile are not made up for.
+    oldest = sound.oldest
+    begin = max(message.first, oldest)
+    studio.resume(sound.read(oldest, begin), oldest, message.danced, message.tokens)
+    return begin

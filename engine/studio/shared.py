@@ -1,0 +1,153 @@
+"""Memory that stage and studio share: sound one way, frames of dance the other.
+
+Both rings have one writer. Anonymous shared memory (multiprocessing arrays) goes with the processes, however they end.
+"""
+
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.context import SpawnContext
+from typing import Any
+
+import numpy as np
+
+from engine.studio.frame import StudioFrame
+from xdancer.music.frame import HOP, SAMPLE_RATE, BeatState
+from xdancer.pose.layout import N_JOINTS, N_PARTS, TOKENS_PER_PART
+
+SOUND_FRAMES = 15 * SAMPLE_RATE // HOP  # what the stage keeps: 15 s
+SLOTS = 16  # frames made and not yet taken; a studio that finds none free waits
+AHEAD = 8  # beats ahead that are passed on
+context: SpawnContext = multiprocessing.get_context("spawn")
+
+
+class SoundRing:
+    """The last SOUND_FRAMES frames of stereo sound. The stage writes, studios read; `written` counts frames."""
+
+    def __init__(self) -> None:
+        self._count = context.RawValue("q", 0)
+        self._memory = context.RawArray("f", SOUND_FRAMES * HOP * 2)
+
+    @property
+    def written(self) -> int:
+        return int(self._count.value)
+
+    @property
+    def oldest(self) -> int:
+        """The oldest frame that is surely whole: the one before it may be under the writer's pen."""
+        return max(0, self.written - SOUND_FRAMES + 1)
+
+    def write(self, block: np.ndarray) -> None:
+        """The next frame (HOP, 2)."""
+        self._view()[self.written % SOUND_FRAMES] = block
+        self._count.value += 1  # after the samples, so that a reader never sees a frame that is not there
+
+    def read(self, first: int, stop: int) -> np.ndarray:
+        """Frames first .. stop - 1 as samples (n, 2). Raises LookupError where they are gone or not there yet."""
+        if first < self.oldest or stop > self.written:
+            raise LookupError(f"frames {first}..{stop} of sound are not in {self.oldest}..{self.written}")
+        sound = self._view()[np.arange(first, stop) % SOUND_FRAMES].reshape(-1, 2)
+        if first < self.oldest:
+            raise LookupError(f"frames from {first} on were overwritten")
+        return sound
+
+    def _view(self) -> np.ndarray:
+        return np.frombuffer(self._memory, np.float32).reshape(SOUND_FRAMES, HOP, 2)
+
+
+def _slot(width: int, height: int) -> np.dtype:
+    row = ("<i2", (N_PARTS, TOKENS_PER_PART))
+    return np.dtype(
+        [
+            ("index", "<i8"),
+            ("tokens", *row),
+            ("danced", *row),
+            ("pose", "<f4", (N_JOINTS, 3)),
+            ("beat", "<f8", (8,)),
+            ("ahead", "<f8", (AHEAD,)),
+            ("source", "S16"),
+            ("level", "<f8"),
+            ("spent", "<f8", (3,)),
+            ("drawn", "?"),
+            ("picture", "u1", (height, width, 3)),
+        ]
+    )
+
+
+@dataclass
+class FrameRing:
+    """Frames on their way from one studio to the stage: SLOTS of them, none is ever overwritten before it was taken."""
+
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        self._memory: Any = context.RawArray("b", SLOTS * _slot(self.width, self.height).itemsize)
+        self._free = context.Semaphore(SLOTS)
+        self._count = context.RawValue("q", 0)
+        self._taken = 0
+
+    @property
+    def waiting(self) -> int:
+        """Frames made and not yet taken; for the stage."""
+        return int(self._count.value) - self._taken
+
+    def put(self, frame: StudioFrame, timeout: float) -> bool:
+        """Write a frame into a free slot; False where none got free within `timeout` seconds."""
+        if not self._free.acquire(timeout=timeout):
+            return False
+        slot = self._slots()[self._count.value % SLOTS]
+        slot["index"], slot["tokens"], slot["danced"] = frame.index, frame.tokens, frame.danced
+        slot["pose"], slot["level"], slot["spent"] = frame.pose, frame.level, frame.spent
+        slot["beat"], slot["ahead"], slot["source"] = _packed(frame.beat)
+        slot["drawn"] = frame.picture is not None
+        if frame.picture is not None:
+            slot["picture"] = frame.picture
+        self._count.value += 1
+        return True
+
+    def take(self) -> Iterator[StudioFrame]:
+        """What has been made since, oldest first; for the stage."""
+        slots = self._slots()
+        while self._taken < self._count.value:
+            slot = slots[self._taken % SLOTS]
+            frame = StudioFrame(
+                index=int(slot["index"]),
+                tokens=slot["tokens"].copy(),
+                danced=slot["danced"].copy(),
+                pose=slot["pose"].copy(),
+                beat=_unpacked(slot),
+                level=float(slot["level"]),
+                picture=slot["picture"].copy() if slot["drawn"] else None,
+                spent=tuple(slot["spent"].tolist()),
+            )
+            self._taken += 1
+            self._free.release()
+            yield frame
+
+    def _slots(self) -> np.ndarray:
+        return np.frombuffer(self._memory, _slot(self.width, self.height))
+
+
+def _packed(beat: BeatState) -> tuple[tuple[float, ...], np.ndarray, bytes]:
+    struck = np.nan if beat.struck is None else beat.struck
+    ahead = np.full(AHEAD, np.nan)
+    ahead[: len(beat.ahead)] = beat.ahead[:AHEAD]
+    numbers = (beat.tempo, beat.beat_phase, beat.bar_phase, beat.beat, beat.beat_in_bar, beat.beats_per_bar)
+    return (*numbers, beat.confidence, struck), ahead, beat.source.encode()
+
+
+def _unpacked(slot: np.void) -> BeatState:
+    tempo, beat_phase, bar_phase, beat, beat_in_bar, beats_per_bar, confidence, struck = slot["beat"].tolist()
+    return BeatState(
+        tempo=tempo,
+        beat_phase=beat_phase,
+        bar_phase=bar_phase,
+        beat=int(beat),
+        beat_in_bar=int(beat_in_bar),
+        beats_per_bar=int(beats_per_bar),
+        confidence=confidence,
+        struck=None if np.isnan(struck) else struck,
+        ahead=tuple(time for time in slot["ahead"].tolist() if not np.isnan(time)),
+        source=bytes(slot["source"]).decode(),
+    )
