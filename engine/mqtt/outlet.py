@@ -44,7 +44,7 @@ class MqttOutlet:
         session: str,
         meta: Mapping[str, Any],
         params: Mapping[str, Any],
-        set_params: Callable[[dict[str, Any]], None] | None = None,
+        set_params: Callable[[dict[str, Any]], object] | None = None,
         nodelay: bool = True,
     ) -> None:
         if not show or set(show) & set("+#/\0"):
