@@ -91,12 +91,15 @@ def codebook_use(tokens: np.ndarray) -> dict[str, float]:
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from xdancer.data.sampler import PoseSampler
     from xdancer.tokenizer import PoseTokenizer
+    from xdancer.training.tokenizer import augmented
 
     tokenizer = PoseTokenizer.from_pretrained(args.tokenizer)
     sampler = PoseSampler(args.corpus, "val", seed=args.seed, vary=0.0)
     true = sampler.batch(args.windows, 128)
     tokens = np.stack([tokenizer.encode(pose) for pose in true])
     made = np.stack([tokenizer.decode(rows) for rows in tokens])
+    hard = augmented(np.random.default_rng(args.seed), true, 1.0)
+    hard_made = np.stack([tokenizer.decode(tokenizer.encode(pose)) for pose in hard])
     shown = true[..., 2] >= CERTAIN
     heights = np.where(shown, true[..., 1], -np.inf).max(-1) - np.where(shown, true[..., 1], np.inf).min(-1)
     known = PoseSampler(args.corpus, "train", seed=args.seed).batch(*KNOWN)
@@ -108,6 +111,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "clips": len(sampler.clips),
         "figure_height_p50": float(np.median(heights[shown.sum(-1) > 30])),
         "tokens": quality(true, made),
+        "hard": quality(hard, hard_made),
         "codebooks": codebook_use(tokens.reshape(-1, N_PARTS, TOKENS_PER_PART)),
         "baselines": {name: quality(true, poses) for name, poses in _baselines(true, known)},
     }
@@ -147,13 +151,15 @@ def report(result: dict[str, Any]) -> str:
         f"people and {result['clips']} clips, figures {result['figure_height_p50']:.0f} px high (median)",
         f"{'':16}" + "".join(f"{name:>8}" for name in GROUPS) + "   velocity    jerk  confidence  wrist gap p95",
     ]
-    for name, row in [("tokens", result["tokens"]), *result["baselines"].items()]:
+    rows = [("tokens", result["tokens"]), ("tokens, hard", result["hard"])]
+    for name, row in [*rows, *result["baselines"].items()]:
         errors = "".join(f"{value:8.2f}" for value in row["joint_error"].values())
         lines.append(
             f"{name:16}{errors}{row['velocity_error']:11.2f}{row['jerk']['made']:8.2f}{row['confidence_error']:12.3f}"
             f"{row['wrist_gap_p95']:15.2f}"
         )
     use = result["codebooks"]
+    lines.append("hard: half to 1.8 times the size, moved, cut off, hands, head or legs missing for a while")
     lines.append(f"true jerk {result['tokens']['jerk']['true']:.2f}; errors in px, jerk in px a frame^3")
     lines.append(
         f"codes used: {use['used']:.0%} (least used book {use['least_used']:.0%}), perplexity {use['perplexity']:.0f}"

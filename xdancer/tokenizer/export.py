@@ -143,9 +143,9 @@ def _placed(graph: Graph, outputs: str) -> str:
     ]
     px = graph.add("Concat", body, *hands, axis=1)
     confidence = graph.add("Sigmoid", graph.slice(joints, 2, 3, 2))
-    unseen = graph.add("Less", confidence, graph.constant(np.float32(frame.VISIBLE)))
+    unseen = graph.add("Less", confidence, graph.constant(np.array(frame.VISIBLE, dtype=np.float32)))
     pose = graph.add("Concat", px, confidence, axis=2)
-    return graph.add("Where", unseen, graph.constant(np.float32(0)), pose)
+    return graph.add("Where", unseen, graph.constant(np.array(0, dtype=np.float32)), pose)
 
 
 if __name__ == "__main__":
