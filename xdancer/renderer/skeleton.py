@@ -21,8 +21,8 @@ WARM, WARM_LEG = (255, 70, 130), (255, 104, 84)
 COOL, COOL_LEG = (40, 190, 255), (70, 110, 255)
 HEAD: Colour = (244, 150, 255)
 
-BODY_SHADE = Shade((1.0, 0.30, 0.0), (0.75, 0.50, 0.02), (0.45, 0.72, 0.12), (0.12, 0.92, 0.36), steps=6)
-CHEST_SHADE = Shade((1.0, 0.26, 0.0), (0.75, 0.40, 0.0), (0.45, 0.52, 0.06), (0.15, 0.60, 0.14), steps=9)
+BODY_SHADE = Shade((1.0, 0.30, 0.0), (0.75, 0.50, 0.02), (0.45, 0.72, 0.12), (0.12, 0.92, 0.36), steps=8)
+CHEST_SHADE = Shade((1.0, 0.26, 0.0), (0.75, 0.40, 0.0), (0.45, 0.52, 0.06), (0.15, 0.60, 0.14), steps=11)
 SHOULDER_SHADE = Shade((1.0, 0.26, 0.0), (0.70, 0.42, 0.0), (0.40, 0.53, 0.08))
 FINGER_SHADE = Shade((1.0, 0.50, 0.0), (0.5, 1.0, 0.25))
 SOFT = 0.005  # share of stature over which the steps of a shade are blurred
@@ -142,10 +142,13 @@ class SkeletonStream:
 
 
 def _draw_torso(brush: Brush) -> None:
-    opacity = brush.opacity(*TORSO)
+    """Chest, waist and hips. The near side is enough to see a torso by, the far one being hidden in profile."""
+    shoulders, hips = TORSO[:2], TORSO[2:]
+    opacity = min(float(brush.seen[list(pair)].max()) for pair in (shoulders, hips))
     if opacity <= 0.0:
         return
-    right_shoulder, left_shoulder, right_hip, left_hip = brush.xy[list(TORSO)]
+    right_shoulder, left_shoulder = _beside(brush, *shoulders)
+    right_hip, left_hip = _beside(brush, *hips)
     top, bottom = (right_shoulder + left_shoulder) / 2, (right_hip + left_hip) / 2
     spine = bottom - top
     down = spine / max(float(np.hypot(*spine)), 1e-6)
@@ -164,8 +167,15 @@ def _draw_torso(brush: Brush) -> None:
     side = (share * half)[..., None] * across
     outlines = _smooth(np.concatenate([axis + side, (axis - side)[:, ::-1]], axis=1))
     brush.fill(outlines, CHEST_SHADE.colours(CHEST, opacity), SOFT, convex=False)
-    for shoulder in (right_shoulder, left_shoulder):
-        brush.bone(top, shoulder, SHOULDER, CHEST, SHOULDER_SHADE, opacity, SOFT)
+    for joint, shoulder in zip(shoulders, (right_shoulder, left_shoulder), strict=True):
+        brush.bone(top, shoulder, SHOULDER, CHEST, SHOULDER_SHADE, brush.opacity(joint), SOFT)
+
+
+def _beside(brush: Brush, right: int, left: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where two joints are, each drawn to the other as it goes out of sight."""
+    trust = np.minimum(brush.seen[[right, left]] / 0.2, 1.0)
+    a, b = brush.xy[right], brush.xy[left]
+    return b + (a - b) * trust[0], a + (b - a) * trust[1]
 
 
 def _smooth(points: np.ndarray, steps: int = 2) -> np.ndarray:

@@ -89,6 +89,18 @@ def test_half_the_confidence_is_about_half_the_light(renderer: SkeletonRenderer)
     assert light(pose, renderer)[375, 135] == pytest.approx(full / 2, rel=0.25)
 
 
+@pytest.mark.parametrize("hidden", [0.0, 0.05])
+def test_a_torso_in_profile_keeps_its_light_when_the_far_side_is_hidden(
+    hidden: float, renderer: SkeletonRenderer
+) -> None:
+    pose = figure()
+    for name in ("left_shoulder", "left_hip"):
+        pose[INDEX[name], 2] = hidden
+        pose[INDEX[name], :2] *= hidden > 0
+    whole, profile = light(figure(), renderer), light(pose, renderer)
+    assert profile[330, 205] > 0.6 * whole[330, 205] > 0
+
+
 @pytest.mark.parametrize("name", [n for n in BODY if n not in ("right_ear", "left_ear", "neck")])
 def test_light_falls_on_each_joint(name: str, renderer: SkeletonRenderer) -> None:
     x, y = BODY[name]
