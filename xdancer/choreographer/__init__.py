@@ -116,6 +116,30 @@ class DanceStream:
         tokens = np.array(rows, np.int16).reshape(len(rows), N_PARTS, TOKENS_PER_PART)
         return TokenBlock(first, tokens)
 
+    def recall(self, frames: Sequence[MusicFrame], rows: np.ndarray, first: int) -> None:
+        """Go on with a dance that another stream began; only before the first step. What comes next is row first + k.
+
+        rows: tokens (k, 5, 6), k > 0, of that dance's rows first .. first + k - 1; frames: the music it heard last. Rows
+        of which the music is not known any more are remembered, but not thought over again.
+        """
+        flat = check_tokens(rows, "rows").reshape(-1, TOKENS_PER_FRAME)
+        stop = first + len(flat)
+        self._past[:] = flat[np.arange(len(self._past)) % len(flat)]  # what is older is not known: as good as any
+        self._past[np.arange(first, stop) % len(self._past)] = flat
+        latents = self._runtime.codes.latents(flat)
+        changes = np.diff(latents, axis=0, prepend=latents[:1])
+        self._remind(first)
+        for frame in frames:
+            heard = self._listener.push(frame.features)
+            self._row = frame.index + self.lead
+            known = self._row - first
+            if known > 0:
+                self._before, self._change = latents[known - 1], changes[known - 1]
+            if known >= 0:
+                self._runtime.frame(self._told(heard, frame.beat, self.lead), self._row, self._caches)
+        self._row, self._music = stop, stop - self.lead - 1
+        self._last, self._before, self._change = flat[-1], latents[-1], changes[-1]
+
     def _make(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
         """The next token row (30,)."""
         state = self._runtime.frame(self._told(heard, beat, lead), self._row, self._caches)
@@ -128,14 +152,19 @@ class DanceStream:
 
     def _told(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
         """The frame's input vector."""
-        if self._row % inputs.CONTEXT_EVERY == 0 and self._row:
-            chosen = inputs.context_rows(self._row) % len(self._past)
-            self._context = self._runtime.codes.latents(self._past[chosen])
+        if self._row % inputs.CONTEXT_EVERY == 0:
+            self._remind(self._row)
         phase, bar = beat.phases_after(lead)
         now = inputs.clock(np.array(phase), np.array(bar), np.array(beat.tempo), np.array(beat.confidence))
         wishes = inputs.controls(self.energy, self.style, self._model.styles)
         dance = (self._before, self._change, self._context, self._start)
         return np.concatenate([heard, now, inputs.ahead(lead), wishes, *(part.ravel() for part in dance)])
+
+    def _remind(self, row: int) -> None:
+        """Choose the frames of its own past that the dance at `row` is reminded of."""
+        chosen = inputs.context_rows(row) % len(self._past)
+        if len(chosen):
+            self._context = self._runtime.codes.latents(self._past[chosen])
 
     def _picker(self) -> Callable[[int, np.ndarray], int]:
         """Draws tokens by temperature and top-p; one random generator a frame, so that a row depends on its number."""
