@@ -3,9 +3,8 @@
 import hmac
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
-from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from engine.config import Config
 from engine.stage.frame import ShowFrame
 from engine.web.broadcast import Broadcast
 from engine.web.whep import CORS, Whep
+from xdancer import weights
 from xdancer.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -34,21 +34,21 @@ class ShowPort(Protocol):
     def state(self) -> dict[str, Any]:
         """What is going on, JSON-able."""
 
-    def params_dict(self) -> dict[str, Any]:
+    @property
+    def params(self) -> dict[str, Any]:
         """The parameters as they are."""
 
-    def set_params(self, change: dict[str, Any]) -> None:
-        """Change some; raises UserError to refuse."""
+    def set_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Change some and return all; raises UserError to refuse."""
 
 
 class Web:
-    """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`).
+    """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`)."""
 
-    `tokenizer` is the folder of the tokenizer whose decoder is offered, under its checksum.
-    """
-
-    def __init__(self, config: Config, show: ShowPort, tokenizer: tuple[str, Path] | None = None) -> None:
-        self._config, self._show, self._tokenizer = config, show, tokenizer
+    def __init__(self, config: Config, show: ShowPort) -> None:
+        self._config, self._show = config, show
+        self._tokenizer = weights.find("tokenizer", config.weights.tokenizer)
+        self._tokenizer_sha256 = weights.sha256(self._tokenizer)
         self._token = config.token.get_secret_value() if config.token else None
         self.broadcast = Broadcast(config.width, config.height)
         self.whep = Whep(self.broadcast)
@@ -67,7 +67,7 @@ class Web:
 
     @property
     def address(self) -> str:
-        """Where the viewer is."""
+        """Where the viewer is, seen from this machine."""
         host = self._config.host
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         return f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/"
@@ -147,7 +147,7 @@ class Web:
         return self._show.state() | self.broadcast.stats()
 
     async def _params(self, request: web.Request) -> web.Response:
-        return web.json_response(self._show.params_dict())
+        return web.json_response(self._show.params)
 
     async def _change(self, request: web.Request) -> web.Response:
         try:
@@ -157,16 +157,15 @@ class Web:
         except ValueError as error:
             return web.json_response({"error": f"not a JSON object: {error}"}, status=400)
         try:
-            self._show.set_params(change)
+            return web.json_response(self._show.set_params(change))
         except UserError as error:
             return web.json_response({"error": str(error)}, status=422)
-        return web.json_response(self._show.params_dict())
 
     async def _decoder(self, request: web.Request) -> web.StreamResponse:
         file = request.match_info["file"]
-        if self._tokenizer is None or file not in DECODER_FILES or request.match_info["sha256"] != self._tokenizer[0]:
+        if file not in DECODER_FILES or request.match_info["sha256"] != self._tokenizer_sha256:
             return web.Response(status=404, text="no such tokenizer")
-        path = self._tokenizer[1] / file
+        path = self._tokenizer / file
         if not path.is_file():
             return web.Response(status=404, text=f"this tokenizer comes without {file}")
         headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "public, max-age=31536000, immutable"}

@@ -1,0 +1,270 @@
+// The viewer: one WHEP session, shown in one to three places, that comes back by itself.
+//
+// ?layout=single|trio|mirror  how often the dancer stands on the wall
+// ?fit=contain|cover          show all of the picture, or fill its place
+// ?bg=COLOUR|transparent|fill what is beside it; "fill" (the default off the single layout) takes the picture's colours
+"use strict";
+
+const query = new URLSearchParams(location.search);
+const $ = (id) => document.getElementById(id);
+const videos = [...document.querySelectorAll("video")];
+const dancer = $("dancer");
+const LAYOUTS = ["single", "trio", "mirror"];
+const RETRY = { first: 500, most: 8000 }; // ms
+const STALL = 4000; // ms without a frame after which the session counts as lost
+const IDLE = 2500; // ms without a movement after which the cursor hides
+
+let session = null; // { peer, url }
+let retry = RETRY.first;
+let lastFrame = performance.now();
+let state = {};
+let clockOffset = null; // ms from this page's clock to the frame on screen, for the beat lights
+
+// ---- layout
+
+let layout = LAYOUTS.includes(query.get("layout")) ? query.get("layout") : "single";
+
+function applyLayout() {
+  const stage = $("stage");
+  const bg = query.get("bg") || (layout === "single" && !query.has("fit") ? "" : "fill");
+  stage.className = layout + (bg === "fill" ? " filled" : "");
+  document.documentElement.style.setProperty("--fit", query.get("fit") === "cover" ? "cover" : "contain");
+  document.documentElement.style.setProperty("--bg", bg && bg !== "fill" && CSS.supports("color", bg) ? bg : "#000");
+  $("layout").textContent = `Layout: ${layout}`;
+}
+
+function nextLayout() {
+  layout = LAYOUTS[(LAYOUTS.indexOf(layout) + 1) % LAYOUTS.length];
+  applyLayout();
+}
+
+function paintBackdrop() {
+  if (!$("stage").classList.contains("filled") || !dancer.videoWidth) return;
+  const canvas = $("backdrop");
+  const brush = canvas.getContext("2d");
+  brush.globalAlpha = 0.15; // slowly, so that the wall glows and does not flicker
+  brush.drawImage(dancer, 0, 0, canvas.width, canvas.height);
+}
+
+// ---- connection
+
+const headers = (more = {}) => (query.has("token") ? { Authorization: `Bearer ${query.get("token")}`, ...more } : more);
+
+async function connect() {
+  const peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
+  session = { peer, url: null };
+  const mine = session;
+  const stream = new MediaStream();
+  for (const kind of ["video", "audio"]) {
+    const { receiver } = peer.addTransceiver(kind, { direction: "recvonly" });
+    stream.addTrack(receiver.track);
+    // The same small buffer for both keeps lips and drums together; the show's own delay does the rest.
+    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 60;
+  }
+  for (const video of videos) video.srcObject = stream;
+  peer.onconnectionstatechange = () => {
+    if (["failed", "closed"].includes(peer.connectionState) && session === mine) reconnect("The connection was lost.");
+  };
+  try {
+    await peer.setLocalDescription(await peer.createOffer());
+    await gathered(peer);
+    const answer = await fetch("whep", {
+      method: "POST",
+      headers: headers({ "Content-Type": "application/sdp" }),
+      body: peer.localDescription.sdp,
+    });
+    if (answer.status !== 201) throw new Error(`${answer.status} ${await answer.text()}`);
+    mine.url = new URL(answer.headers.get("Location"), location.href);
+    if (session !== mine) return leave(mine);
+    await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    lastFrame = performance.now();
+    await play();
+  } catch (error) {
+    if (session === mine) reconnect(error.message.startsWith("401") ? "A token is needed." : "The show cannot be reached.");
+  }
+}
+
+function gathered(peer) {
+  return new Promise((resolve) => {
+    if (peer.iceGatheringState === "complete") return resolve();
+    peer.addEventListener("icegatheringstatechange", () => peer.iceGatheringState === "complete" && resolve());
+    setTimeout(resolve, 1000);
+  });
+}
+
+function leave(old) {
+  old.peer.onconnectionstatechange = null;
+  old.peer.close();
+  if (old.url) fetch(old.url, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
+}
+
+function reconnect(why) {
+  if (!session) return;
+  leave(session);
+  session = null;
+  say(`${why} Trying again …`);
+  setTimeout(connect, retry * (0.75 + Math.random() / 2));
+  retry = Math.min(retry * 2, RETRY.most);
+}
+
+async function play() {
+  await Promise.all(videos.map((video) => video.play().catch(() => {})));
+  offerSound();
+}
+
+function sawFrame() {
+  lastFrame = performance.now();
+  retry = RETRY.first;
+  if (session) say("");
+  paintBackdrop();
+}
+
+function watchFrames() {
+  if (!("requestVideoFrameCallback" in dancer)) return dancer.addEventListener("timeupdate", sawFrame);
+  const onFrame = () => {
+    sawFrame();
+    dancer.requestVideoFrameCallback(onFrame);
+  };
+  dancer.requestVideoFrameCallback(onFrame);
+}
+
+// ---- sound
+
+function offerSound() {
+  $("sound").hidden = !dancer.muted;
+  $("mute").setAttribute("aria-pressed", String(!dancer.muted));
+}
+
+async function setSound(on) {
+  dancer.muted = !on;
+  try {
+    await dancer.play();
+  } catch {
+    dancer.muted = true; // the browser wants a click first
+    await dancer.play().catch(() => {});
+  }
+  offerSound();
+}
+
+// ---- screen
+
+let lock = null;
+async function keepAwake() {
+  if (!("wakeLock" in navigator) || lock || document.visibilityState !== "visible") return;
+  try {
+    lock = await navigator.wakeLock.request("screen");
+    lock.addEventListener("release", () => (lock = null));
+  } catch {
+    lock = null; // a battery saver may refuse; the show goes on
+  }
+}
+
+function fullScreen() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else document.documentElement.requestFullscreen().catch(() => {});
+}
+
+let idleTimer = 0;
+function moved() {
+  document.body.classList.remove("idle");
+  clearTimeout(idleTimer);
+  idleTimer = setTimeout(() => document.body.classList.add("idle"), IDLE);
+}
+
+function say(text) {
+  if ($("status").textContent !== text) $("status").textContent = text;
+}
+
+// ---- readout
+
+function toggleInfo() {
+  const shown = document.body.classList.toggle("info");
+  $("readout").hidden = !shown;
+  $("info").setAttribute("aria-pressed", String(shown));
+}
+
+let counted = null;
+async function measure() {
+  if (!session) return;
+  const fresh = { at: performance.now() };
+  for (const report of (await session.peer.getStats()).values()) {
+    if (report.type === "inbound-rtp" && report.kind === "video") {
+      Object.assign(fresh, { frames: report.framesDecoded, bytes: report.bytesReceived, lost: report.packetsLost,
+        buffered: report.jitterBufferDelay, emitted: report.jitterBufferEmittedCount });
+    }
+    if (report.type === "candidate-pair" && report.nominated) fresh.trip = report.currentRoundTripTime;
+  }
+  const before = counted;
+  counted = fresh;
+  if (!before || before.frames === undefined || fresh.frames === undefined) return;
+  const seconds = (fresh.at - before.at) / 1000;
+  const waited = (1000 * (fresh.buffered - before.buffered)) / Math.max(fresh.emitted - before.emitted, 1);
+  const local = waited + 500 * (fresh.trip || 0);
+  rows({
+    tempo: state.tempo ? `${state.tempo.toFixed(1)} BPM, ${Math.round(100 * state.confidence)} % sure` : "listening",
+    pictures: `${((fresh.frames - before.frames) / seconds).toFixed(1)} fps, ${dancer.videoWidth} x ${dancer.videoHeight}`,
+    latency: `${Math.round((state.delay_ms || 0) + local)} ms (show ${state.delay_ms || 0}, network and buffer ${Math.round(local)})`,
+    bitrate: `${((8 * (fresh.bytes - before.bytes)) / seconds / 1e6).toFixed(2)} Mbit/s, ${fresh.lost} lost`,
+    source: state.source ? `${state.source.name}: ${state.source.status}` : "",
+    level: state.level === undefined ? "" : `${state.level.toFixed(0)} dBFS`,
+  });
+}
+
+function rows(values) {
+  $("readout").replaceChildren(...Object.entries(values).flatMap(([name, value]) => {
+    const [term, text] = [document.createElement("dt"), document.createElement("dd")];
+    [term.textContent, text.textContent] = [name, value];
+    return [term, text];
+  }));
+}
+
+async function ask() {
+  try {
+    const answer = await fetch("api/state", { headers: headers() });
+    if (answer.ok) {
+      state = await answer.json();
+      clockOffset = performance.now();
+    }
+  } catch {
+    state = {}; // the next one may come through
+  }
+}
+
+function light() {
+  const dots = $("pulse").children;
+  const known = state.tempo > 0 && clockOffset !== null;
+  const beats = known ? state.beat_phase + ((performance.now() - clockOffset - (state.delay_ms || 0)) / 60000) * state.tempo : 0;
+  const now = known ? ((state.beat_in_bar + Math.floor(beats)) % 4 + 4) % 4 : -1;
+  [...dots].forEach((dot, k) => dot.classList.toggle("on", k === now && ((beats % 1) + 1) % 1 < 0.45));
+}
+
+// ---- start
+
+const KEYS = { f: fullScreen, m: () => setSound(dancer.muted), i: toggleInfo, l: nextLayout };
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  KEYS[event.key.toLowerCase()]?.();
+});
+addEventListener("dblclick", (event) => event.target.closest("button") || fullScreen());
+for (const name of ["pointermove", "pointerdown", "keydown"]) addEventListener(name, moved);
+addEventListener("pagehide", () => session && leave(session));
+addEventListener("pageshow", (event) => event.persisted && location.reload());
+document.addEventListener("visibilitychange", keepAwake);
+document.addEventListener("fullscreenchange", keepAwake);
+$("sound").addEventListener("click", () => setSound(true));
+$("mute").addEventListener("click", KEYS.m);
+$("full").addEventListener("click", fullScreen);
+$("layout").addEventListener("click", nextLayout);
+$("info").addEventListener("click", toggleInfo);
+
+setInterval(() => {
+  if (session && document.visibilityState === "visible" && performance.now() - lastFrame > STALL) reconnect("The show stands still.");
+}, 1000);
+setInterval(() => document.body.classList.contains("info") && ask().then(measure), 1000);
+setInterval(() => document.body.classList.contains("info") && light(), 40);
+
+applyLayout();
+moved();
+keepAwake();
+watchFrames();
+connect();
