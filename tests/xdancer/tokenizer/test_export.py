@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from xdancer.pose.layout import CODEBOOK_SIZE
 from xdancer.tokenizer.export import export
+from xdancer.tokenizer.frame import VISIBLE
 
 LENGTH = 20
 TOKENS = np.random.default_rng(3).integers(0, CODEBOOK_SIZE, (LENGTH, 5, 6)).astype(np.int32)
@@ -29,6 +30,6 @@ def test_exported_decoder_gives_the_same_poses(session, tiny, cuts):
         poses.append(pose)
     made, true = np.concatenate(poses), tiny.decode(TOKENS)
     assert made.shape == true.shape and made.dtype == np.float32
-    near = np.abs(true[..., 2] - 0.05) < 1e-3  # rounding may decide whether a joint is there
+    near = np.abs(true[..., 2] - VISIBLE) < 1e-3  # rounding may decide whether a joint is there
     np.testing.assert_allclose(made[~near], true[~near], atol=0.02)
     assert near.mean() < 0.01
