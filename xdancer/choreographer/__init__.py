@@ -17,7 +17,7 @@ __all__ = ["Choreographer", "DanceStream", "TokenBlock"]
 
 
 class Choreographer:
-    """A two-level autoregressive model of 30 pose tokens a frame (X-Dancer, arXiv 2502.17414, section 3.3, made causal).
+    """A two-level autoregressive model of 30 pose tokens a frame: X-Dancer (arXiv 2502.17414, section 3.3) made causal.
 
     It belongs to one tokenizer, whose checksum it names as `tokenizer_sha256`. `styles` are the names that a stream's
     `style` takes; `start` is a pose to begin from, int16 (1, 5, 6).
@@ -117,7 +117,7 @@ class DanceStream:
         return TokenBlock(first, tokens)
 
     def recall(self, frames: Sequence[MusicFrame], rows: np.ndarray, first: int) -> None:
-        """Go on with a dance that another stream began; only before the first step. What comes next is row first + k.
+        """Go on with a dance that another stream began; only before the first step. The next row is first + k.
 
         rows: tokens (k, 5, 6), k > 0, of that dance's rows first .. first + k - 1; frames: the music it heard last. Rows
         of which the music is not known any more are remembered, but not thought over again.

@@ -1,7 +1,8 @@
 """The choreographer in torch, one pass over whole windows, for training. `runtime` runs the same weights step by step.
 
-One causal transformer step a frame, then a small depth transformer over the frame's 30 tokens (the split of RQ-Transformer,
-arXiv 2203.01941, as Moshi, arXiv 2410.00037, uses it live), in X-Dancer's part order (arXiv 2502.17414, section 3.3).
+One causal transformer step a frame, then a small depth transformer over the frame's 30 tokens (the split of
+RQ-Transformer, arXiv 2203.01941, as Moshi, arXiv 2410.00037, uses it live), in X-Dancer's part order (arXiv 2502.17414,
+section 3.3).
 """
 
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ from xdancer.pose.layout import CODEBOOK_SIZE, TOKENS_PER_FRAME, TOKENS_PER_PART
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes. inputs: columns of a frame's vector; code: numbers of a part's latent; window: frames a layer looks back."""
+    """Sizes. inputs: columns of a frame's vector; code: numbers of a part's latent; window: frames a layer sees."""
 
     inputs: int
     code: int
@@ -84,7 +85,7 @@ class Block(nn.Module):
 
 
 class ChoreographerNetwork(nn.Module):
-    """`frames` over time, `depth` over the tokens of a frame. The code vectors are the tokenizer's and stay as they are."""
+    """`frames` over time, `depth` over the tokens of a frame."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

@@ -4,6 +4,9 @@ After Bailando's score (arXiv 2203.13055) and AIST++'s (arXiv 2101.08779), with 
 random motion scores high too, a score is always set beside what chance gives.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import argrelextrema
@@ -18,7 +21,7 @@ DIRECTIONS = ("recall", "precision")
 
 
 def torso(pose: np.ndarray) -> float:
-    """Length of the trunk, px: 90th percentile of neck to mid-hip over the frames (T, 60, 3) that show both; else 200."""
+    """Length of the trunk, px: 90th percentile of neck to mid-hip over frames (T, 60, 3) that show both; else 200."""
     joints = [INDEX[name] for name in ("neck", "right_hip", "left_hip")]
     shown = (pose[:, joints, 2] > 0).all(axis=1)
     if not shown.any():
@@ -28,7 +31,7 @@ def torso(pose: np.ndarray) -> float:
 
 
 def speed(pose: np.ndarray) -> np.ndarray:
-    """Mean speed of the body's joints, weighted by confidence, from each frame to the next: (T - 1,), trunks a second."""
+    """Mean speed of the body's joints, weighted by confidence, from frame to frame: (T - 1,), trunks a second."""
     body = pose[:, BODY].astype(np.float64)
     step = np.linalg.norm(np.diff(body[..., :2], axis=0), axis=-1)
     weight = np.minimum(body[1:, :, 2], body[:-1, :, 2])
@@ -36,7 +39,7 @@ def speed(pose: np.ndarray) -> np.ndarray:
 
 
 def motion_beats(pose: np.ndarray) -> np.ndarray:
-    """Times, in seconds, of the local minima of the smoothed speed of poses (T, 60, 3). Frame n shows (n + 0.5) / 30 s."""
+    """Times (s) of the local minima of the smoothed speed of poses (T, 60, 3). Frame n shows (n + 0.5) / 30 s."""
     if len(pose) < 4:
         return np.zeros(0)
     smooth = gaussian_filter1d(speed(pose), SMOOTH * FPS, mode="nearest")
@@ -44,7 +47,7 @@ def motion_beats(pose: np.ndarray) -> np.ndarray:
 
 
 def nearness(of: np.ndarray, to: np.ndarray) -> float:
-    """Mean over the times `of` of exp(-d^2 / 2 sigma^2), d to the nearest of the times `to`: 0..1; 0 where either is empty.
+    """Mean over times `of` of exp(-d^2 / 2 sigma^2), d to the nearest of times `to`: 0..1; 0 where either is empty.
 
     >>> round(nearness(np.array([1.0, 2.0]), np.array([1.05, 5.0])), 4)  # one sigma off, and far off
     0.3033
@@ -61,18 +64,24 @@ def scores(motion: np.ndarray, music: np.ndarray) -> np.ndarray:
 
 
 def alignment(
-    motion: np.ndarray, music: np.ndarray, others: list[np.ndarray], bar: float, seconds: float, seed: int = 0
-) -> dict[str, np.ndarray | float]:
-    """Scores of motion beats against music beats, their chance level, and the ratio of beats.
+    motion: np.ndarray,
+    music: np.ndarray,
+    others: list[np.ndarray],
+    bar: float,
+    seconds: float,
+    seed: int = 0,
+    danced: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Scores (recall, precision) of motion beats against music beats, their chance level, and the ratio of beats.
 
-    All times in seconds, within 0..seconds. Chance: the mean over 20 random shifts of the music by 0 to 2 bars (of `bar`
-    seconds) and the beats of up to 5 `others`.
+    All times in seconds, within 0..seconds. Chance: the mean over 20 random shifts of the music by 0 to 2 bars (of
+    `bar` seconds) and the beats of up to 5 `others`. `danced`, where given, picks the music beats that count.
     """
     rng = np.random.default_rng(seed)
+    keep = danced or (lambda times: times[times < seconds])
     shifted = [np.sort((music + shift) % seconds) for shift in rng.uniform(0, 2 * bar, SHIFTS)]
-    strangers = [other[other < seconds] for other in others[:OTHERS]]
     return {
-        "score": scores(motion, music),
-        "chance": np.mean([scores(motion, wrong) for wrong in shifted + strangers], axis=0),
-        "beat_ratio": len(motion) / max(len(music), 1),
+        "score": scores(motion, keep(music)),
+        "chance": np.mean([scores(motion, keep(wrong)) for wrong in [*shifted, *others[:OTHERS]]], axis=0),
+        "beat_ratio": len(motion) / max(len(keep(music)), 1),
     }

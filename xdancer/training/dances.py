@@ -1,4 +1,4 @@
-"""The dances of a corpus as the choreographer learns them: tokens, what the analyzer heard, and random windows of both."""
+"""The dances of a corpus as the choreographer learns them: tokens, what the analyzer heard, random windows of both."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ HEARD = ("tempo", "beat_phase", "bar_phase", "confidence")
 
 @dataclass
 class Song:
-    """What the analyzer heard: music (T, N_MUSIC); heard and exact clocks (T, 4): tempo, beat, bar phase, confidence."""
+    """music (T, N_MUSIC) as the analyzer heard it; heard and exact clock (T, 4): tempo, beat, bar, confidence."""
 
     music: np.ndarray
     heard: np.ndarray
@@ -150,7 +150,7 @@ class Windows:
         return out
 
     def _spoiled(self, rng: np.random.Generator, shown: np.ndarray, noise: float) -> np.ndarray:
-        """Past tokens with a share replaced by those of another frame near or far, so that own errors are no surprise."""
+        """Past tokens, a share replaced by those of another frame, near or far, so that own errors are no surprise."""
         hit = rng.random(shown.shape) < noise
         other = np.where(rng.random(shown.shape[:1]) < 0.5, 1, rng.integers(1, len(shown), len(shown)))
         other = (np.arange(len(shown)) - other) % len(shown)
