@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from xdancer.errors import UserError
@@ -16,6 +17,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see `{self.prog} --help`")
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """As argparse does it, but `key=value` may stand anywhere among the options of a command with `settings`."""
+        parsed, extras = super().parse_known_args(args, namespace)
+        if hasattr(parsed, "settings"):
+            loose = [extra for extra in extras if "=" in extra and not extra.startswith("-")]
+            parsed.settings = [*parsed.settings, *loose]
+            extras = [extra for extra in extras if extra not in loose]
+        return parsed, extras
 
 
 def build_parser(names: tuple[str, ...] = COMMANDS) -> argparse.ArgumentParser:

@@ -49,7 +49,7 @@ class Studio:
         """
         self._first = first
         heard = [music for music, _ in self._hear(samples)]
-        self._dance.recall(heard, danced)
+        self._dance.recall(heard, danced, first + len(heard) + self.lead - len(danced))
         self._inner.decode(danced)
         pose = self._limbs.decode(tokens)[-1]
         beat = heard[-1].beat if heard else BeatState()
