@@ -11,7 +11,8 @@ const videos = [...document.querySelectorAll("video")];
 const dancer = $("dancer");
 const LAYOUTS = ["single", "trio", "mirror"];
 const RETRY = { first: 500, most: 8000 }; // ms
-const STALL = 4000; // ms without a frame after which the session counts as lost
+const STALL = 4000; // ms without a frame after which a connected session counts as lost
+const SETTING_UP = 15000; // ms that setting one up may take
 const IDLE = 2500; // ms without a movement after which the cursor hides
 
 let session = null; // { peer, url }
@@ -53,6 +54,7 @@ const headers = (more = {}) => (query.has("token") ? { Authorization: `Bearer ${
 async function connect() {
   const peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
   session = { peer, url: null };
+  lastFrame = performance.now();
   const mine = session;
   const stream = new MediaStream();
   for (const kind of ["video", "audio"]) {
@@ -63,6 +65,7 @@ async function connect() {
   }
   for (const video of videos) video.srcObject = stream;
   peer.onconnectionstatechange = () => {
+    if (peer.connectionState === "connected") lastFrame = performance.now();
     if (["failed", "closed"].includes(peer.connectionState) && session === mine) reconnect("The connection was lost.");
   };
   try {
@@ -258,7 +261,9 @@ $("layout").addEventListener("click", nextLayout);
 $("info").addEventListener("click", toggleInfo);
 
 setInterval(() => {
-  if (session && document.visibilityState === "visible" && performance.now() - lastFrame > STALL) reconnect("The show stands still.");
+  if (!session || document.visibilityState !== "visible") return;
+  const patience = session.peer.connectionState === "connected" ? STALL : SETTING_UP;
+  if (performance.now() - lastFrame > patience) reconnect("The show stands still.");
 }, 1000);
 setInterval(() => document.body.classList.contains("info") && ask().then(measure), 1000);
 setInterval(() => document.body.classList.contains("info") && light(), 40);

@@ -105,21 +105,23 @@ class Whep:
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
 
-        await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        # aiortc settles the codecs when it is given the offer, so tracks and preferences come first.
         for kind, codec in (("video", video), ("audio", "opus" if sound else None)):
-            transceiver = next((t for t in peer.getTransceivers() if t.kind == kind), None)
-            if transceiver is None or codec is None:
+            if codec is None:
                 continue
             track = self._broadcast.subscribe(codec)
             session.tracks.append(track)
-            peer.addTrack(track)
+            sender = peer.addTrack(track)
+            transceiver = next(t for t in peer.getTransceivers() if t.sender is sender)
+            transceiver.direction = "sendonly"
             capabilities = RTCRtpSender.getCapabilities(kind).codecs
-            wanted = [c for c in capabilities if c.mimeType.lower() == f"{kind}/{codec}"]
-            transceiver.setCodecPreferences(wanted + [c for c in capabilities if c.mimeType.lower() == f"{kind}/rtx"])
+            usable = (f"{kind}/{codec}", f"{kind}/rtx")
+            transceiver.setCodecPreferences([c for c in capabilities if c.mimeType.lower() in usable])
             if kind == "video":
                 # Packets are encoded once for all, so a viewer's wish for a key frame goes to the shared encoder.
                 ask = functools.partial(self._broadcast.ask_key, codec)
-                transceiver.sender._send_keyframe = ask  # type: ignore[method-assign]
+                sender._send_keyframe = ask  # type: ignore[method-assign]
+        await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         await peer.setLocalDescription(await peer.createAnswer())
         return peer.localDescription.sdp
 
