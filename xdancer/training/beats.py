@@ -40,7 +40,7 @@ class BeatsConfig(BaseModel):
     grooves: int = Field(default=200, ge=4)
     groove_share: float = Field(default=0.4, ge=0, le=1)
     on_grid: float = Field(default=0.9, ge=0, le=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
     warmup: int = 50
     width: int = 64
     hidden: int = 80
@@ -103,13 +103,19 @@ def report(result: dict[str, Any]) -> str:
 
 
 def train(config: BeatsConfig, out: Path | None = None) -> dict[str, Any]:
-    """Train, or go on from the last checkpoint, and write the weights. Draws are seeded by the step."""
+    """Make the spectra, then `fit` the network to them and write its weights to `out`."""
+    folder = Path(config.run)
+    prepare(config, folder / "spectra")
+    sets = {split: load_pieces(folder / "spectra", split) for split in ("train", "val")}
+    return fit(config, sets, out or folder / config.name)
+
+
+def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[str, Any]:
+    """Train on the pieces, or go on from the run's last checkpoint. Draws are seeded by the step."""
     keep_memory()
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     folder = Path(config.run)
-    prepare(config, folder / "spectra")
-    sets = {split: load_pieces(folder / "spectra", split) for split in ("train", "val")}
     network = BeatNetwork(config.width, config.hidden, config.dropout)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
     first = 0
@@ -138,7 +144,6 @@ def train(config: BeatsConfig, out: Path | None = None) -> dict[str, Any]:
             losses = []
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
             save_checkpoint(folder / "last.pt", state)
-    out = out or folder / config.name
     shape = {"name": config.name, "lag": config.lag, "width": config.width, "hidden": config.hidden}
     weights.save(out, network.state_dict(), shape)
     return {"steps": config.steps, "val_loss": val, "weights": str(out)}
