@@ -1,0 +1,128 @@
+"""`xdancer live`: the show."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.cli.common import add_json
+
+if TYPE_CHECKING:
+    from engine.audio import Source
+    from engine.config import Config
+    from engine.mqtt import MqttOutlet
+    from engine.stage.show import Show
+    from engine.web.server import Web
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser("live", help="the show: music in, a dancer in the browser")
+    parser.add_argument("--config", metavar="F", type=Path, help="YAML; configs/live.yaml has every key")
+    parser.add_argument("--audio", metavar="demo|PATH|URL|device[:NAME]|browser", help="where the sound comes from")
+    parser.add_argument("--reference", metavar="IMG", help="the photograph of who dances, for the diffusion renderer")
+    parser.add_argument("--renderer", choices=("skeleton", "diffusion"))
+    parser.add_argument("--host", help="beyond loopback a bearer token is required: XDANCER_TOKEN")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("settings", metavar="key=value", nargs="*", help="any key of the configuration")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    # The models are many small products: more threads than one only get in each other's way.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from engine.audio import open_source
+    from engine.config import load
+    from engine.studio.models import check_renderer
+    from xdancer import weights
+
+    config = load(
+        args.config,
+        args.settings,
+        audio__source=args.audio,
+        reference=args.reference,
+        renderer=args.renderer,
+        host=args.host,
+        port=args.port,
+    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    for noisy in ("aiortc", "aioice", "amqtt", "transitions", "libav"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    check_renderer(config)
+    weights.find("choreographer", config.weights.choreographer)
+    return asyncio.run(live(config, open_source(config.audio), args.json))
+
+
+async def live(config: "Config", source: "Source", as_json: bool = False) -> int:
+    """Run the show until SIGINT or SIGTERM. Raises UserError where it cannot begin."""
+    from engine.recorder import Recorder
+    from engine.stage.show import Show
+    from engine.web.server import Web
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as ends:
+        show = Show(config, source)
+        web = Web(config, show)
+        await web.start()
+        ends.push_async_callback(web.stop)
+        running = asyncio.create_task(show.run(), name="show")
+        ends.push_async_callback(_cancelled, running)
+        mqtt = mqtt_outlet(config, show, web)
+        await mqtt.start()
+        ends.push_async_callback(mqtt.stop)
+        show.listeners.append(mqtt.params_changed)
+        show.outlets += [web, mqtt]
+        if config.record is not None:
+            recorder = Recorder(config.record, config.width, config.height)
+            ends.push_async_callback(asyncio.to_thread, recorder.close)
+            show.outlets.append(recorder)
+        _announce(web, mqtt, as_json)
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if running.done():
+            running.result()  # only ever an error
+    return 0
+
+
+def mqtt_outlet(config: "Config", show: "Show", web: "Web") -> "MqttOutlet":
+    """The outlet that publishes the show, with the meta message that tells strangers how to read it."""
+    from engine.mqtt import MqttOutlet, messages
+    from xdancer import weights
+
+    folder = weights.find("tokenizer", config.weights.tokenizer)
+    about, sha256 = weights.config(folder), weights.sha256(folder)
+    decoder = f"{web.address}tokenizer/{sha256}/decoder.onnx" if (folder / "decoder.onnx").is_file() else None
+    return MqttOutlet(
+        config.mqtt,
+        show=config.show,
+        session=show.session,
+        meta=messages.meta(about["receptive_field"], about["name"], sha256, decoder),
+        params=show.params,
+        set_params=show.set_params,
+    )
+
+
+def _announce(web: "Web", mqtt: "MqttOutlet", as_json: bool) -> None:
+    where: dict[str, Any] = {"viewer": web.address, "mqtt": mqtt.address, "mqtt_ws": mqtt.ws_address}
+    if as_json:
+        print(json.dumps(where), flush=True)
+        return
+    print(f"The dancer: {web.address}", flush=True)
+    if mqtt.address:
+        print(f"MQTT:       {mqtt.address}", flush=True)
+    print("Ctrl-C ends the show.", flush=True)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
