@@ -96,7 +96,7 @@ class SkeletonRenderer:
             return picture
         # Far outside the picture the fixed-point coordinates would overflow; nobody sees where exactly.
         xy = np.clip(np.nan_to_num(pose[:, :2]), -4 * CANVAS_HEIGHT, 4 * CANVAS_HEIGHT) * self.scale + self.offset
-        brush = Brush(picture, xy, seen, _stature(xy, seen, USUAL_STATURE * self.scale))
+        brush = Brush(picture, xy, _opacity(seen), _stature(xy, seen, USUAL_STATURE * self.scale))
         _draw_torso(brush)
         for a, b, profile, colour in LIMBS:
             brush.limb(a, b, profile, colour, BODY_SHADE, SOFT)
@@ -220,6 +220,12 @@ def _draw_hand(brush: Brush, wrist: int, colour: Colour) -> None:
     order = np.argsort(light.sum(axis=2), axis=None, kind="stable")
     drawn = order[np.repeat(opacity > 0, len(FINGER_SHADE.shares))[order]]
     brush.fill(outlines.reshape(-1, *outlines.shape[2:])[drawn], light.reshape(-1, 3)[drawn])
+
+
+def _opacity(confidence: np.ndarray) -> np.ndarray:
+    """Confidence as opacity: what a detector is fairly sure of shines steadily, guesses at hidden joints fade out."""
+    ramp = np.clip((confidence - 0.05) / 0.65, 0.0, 1.0)
+    return 0.85 * ramp**2 * (3.0 - 2.0 * ramp) + 0.15 * confidence
 
 
 def _stature(xy: np.ndarray, seen: np.ndarray, usual: float) -> float:

@@ -82,11 +82,14 @@ def test_more_confidence_never_takes_light_away(joint: int, low: float, more: fl
     assert light(pose, renderer).sum() >= dim
 
 
-def test_half_the_confidence_is_about_half_the_light(renderer: SkeletonRenderer) -> None:
+def test_light_follows_confidence_all_the_way(renderer: SkeletonRenderer) -> None:
     pose = only("right_elbow", "right_wrist")
-    full = light(pose, renderer)[375, 135]
-    pose[:, 2] *= 0.5
-    assert light(pose, renderer)[375, 135] == pytest.approx(full / 2, rel=0.25)
+    shine = []
+    for confidence in (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0):
+        pose[[INDEX["right_elbow"], INDEX["right_wrist"]], 2] = confidence
+        shine.append(light(pose, renderer)[375, 135])
+    assert (np.diff(shine) > 0).all()
+    assert shine[0] < 0.03 * shine[-1] and 0.2 * shine[-1] < shine[2] < 0.5 * shine[-1]
 
 
 @pytest.mark.parametrize("hidden", [0.0, 0.05])
