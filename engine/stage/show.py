@@ -168,7 +168,7 @@ class Show:
         self.sound.write(block)
         self.presenter.heard(index, at)
         self.studios.heard()
-        if self.studios.replaced and not self.studios.live:
+        if self.studios.missed:
             for frame in range(max(self.presenter.newest + 1, index - FREE_QUEUE), index + 1 + self.config.lead):
                 if not self._free_queue.full():
                     self._free_queue.put_nowait(frame)
@@ -199,6 +199,6 @@ class Show:
         if self._draw is None:
             from xdancer.renderer import SkeletonRenderer
 
-            self._draw = SkeletonRenderer(self.config.width, self.config.height).draw
+            self._draw = SkeletonRenderer(self.config.width, self.config.height).stream().draw
         picture: np.ndarray = self._draw(pose, beat_phase)
         return picture

@@ -18,7 +18,8 @@ from xdancer.errors import UserError
 
 log = logging.getLogger(__name__)
 HISTORY = 128  # token rows kept, to go on from
-HUNG_AFTER = 90  # frames of sound without a frame of dance
+HUNG_AFTER = 150  # frames of sound without a frame of dance: the studio is given up
+MISSED_AFTER = 30  # frames of sound without a frame of dance: somebody else should dance
 LIVE_WITHIN = 6  # frames: a studio this close to the sound is live
 PAUSE_FIRST, PAUSE_MOST = 0.5, 15.0  # seconds before the next attempt, doubled while studios die as they begin
 
@@ -68,6 +69,11 @@ class Studios:
         return self._began and self.newest >= self._sound.written - 1 + self._config.lead - LIVE_WITHIN
 
     @property
+    def missed(self) -> bool:
+        """Whether the dance has stopped: its studio was lost, or has made nothing for a second."""
+        return not self.live and (self.replaced > 0 or self._sound.written - self._progress > MISSED_AFTER)
+
+    @property
     def status(self) -> str:
         """A word for people."""
         if self._current is None or not self._began:
@@ -97,7 +103,7 @@ class Studios:
         """A frame of sound has been written."""
         if self._current and self._began:
             self._current.wake()
-            if self._sound.written - self._progress > HUNG_AFTER and self.newest >= 0:
+            if self._sound.written - self._progress > HUNG_AFTER:
                 self._current.stop()
                 self._gone(self._current, Failed(f"made nothing for {HUNG_AFTER} frames", mistake=False))
 

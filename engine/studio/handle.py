@@ -110,6 +110,5 @@ class StudioProcess:
     def _lost(self) -> None:
         if self._gone:
             return
-        code = self._process.exitcode
         self.stop()
-        self._calls.gone(self, self._failed or Failed(f"the process ended (exit code {code})", mistake=False))
+        self._calls.gone(self, self._failed or Failed("its process ended", mistake=False))

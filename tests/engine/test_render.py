@@ -1,0 +1,131 @@
+"""`xdancer render` from end to end with tiny models, and what it says to bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from models import tiny_choreographer, tiny_tokenizer
+
+from engine.cli import main
+from xdancer.music.demo import click_track
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("weights")
+    tokenizer = tiny_tokenizer(folder / "tokenizer")
+    tiny_choreographer(folder / "choreographer", tokenizer)
+    return [f"weights.{part}={folder / part}" for part in ("tokenizer", "choreographer")] + ["width=64", "height=112"]
+
+
+def wav(path: Path, samples: np.ndarray, rate: int = 48_000, subtype: str = "FLOAT") -> Path:
+    soundfile.write(path, samples, rate, subtype=subtype)
+    return path
+
+
+def test_film_tokens_and_seed(tmp_path: Path, weights: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    song = wav(tmp_path / "song.wav", click_track(2.01).samples)
+    files = {}
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        npz = tmp_path / f"{name}.npz"
+        command = ["render", str(song), "-o", str(tmp_path / f"{name}.mp4"), "--tokens", str(npz), "--seed", str(seed)]
+        assert main([*command, "--json", *weights]) == 0
+        files[name] = dict(np.load(npz))
+        assert json.loads(capsys.readouterr().out)["frames"] == 61  # 2.01 s: the last frame is filled with silence
+    a, b, c = files.values()
+    assert a["tokens"].shape == (61, 5, 6) and a["tokens"].dtype == np.int16
+    assert a["pose"].shape == (61, 60, 3) and int(a["fps"]) == 30 and a["beats_s"].ndim == 1
+    assert (a["tokens"] == b["tokens"]).all() and (a["tokens"] != c["tokens"]).any()
+    with av.open(str(tmp_path / "a.mp4")) as film:
+        video, sound = film.streams.video[0], film.streams.audio[0]
+        assert (video.codec_context.name, video.frames, video.width, video.height) == ("h264", 61, 64, 112)
+        assert (sound.codec_context.name, sound.rate, sound.channels) == ("aac", 48_000, 2)
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+NOISE = np.random.default_rng(0).normal(0, 0.2, (24_000, 8)).astype(np.float32)
+ODD = NOISE[:, :2].copy()
+ODD[100:200], ODD[300], ODD[400] = np.nan, np.inf, 40.0
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "subtype"),
+    [
+        (NOISE[:, :1], 8_000, "PCM_U8"),
+        (NOISE[:, :2], 96_000, "PCM_24"),
+        (NOISE[:, :6], 44_100, "PCM_16"),
+        (NOISE[:, :8], 48_000, "FLOAT"),
+        (ODD, 48_000, "FLOAT"),
+        (np.zeros((24_000, 2), np.float32), 48_000, "FLOAT"),
+    ],
+    ids=["8 bit mono", "96 kHz", "5.1", "7.1", "NaN and clipped", "silence"],
+)
+def test_any_sound_is_danced_to(
+    tmp_path: Path, weights: list[str], samples: np.ndarray, rate: int, subtype: str
+) -> None:
+    song = wav(tmp_path / "song.wav", samples, rate, subtype)
+    npz = tmp_path / "out.npz"
+    assert main(["render", str(song), "-o", str(tmp_path / "out.mp4"), "--tokens", str(npz), *weights]) == 0
+    pose = np.load(npz)["pose"]
+    expected = len(samples) / rate * 30
+    assert abs(len(pose) - expected) <= 1.1 and np.isfinite(pose).all()
+
+
+def test_a_truncated_file_gives_what_could_be_read(tmp_path: Path, weights: list[str]) -> None:
+    whole = wav(tmp_path / "whole.wav", NOISE[:, :2])
+    song = tmp_path / "song.wav"
+    song.write_bytes(whole.read_bytes()[: len(whole.read_bytes()) // 2])
+    assert main(["render", str(song), "-o", str(tmp_path / "out.mp4"), *weights]) == 0
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    """What the command says when it fails: one line."""
+    assert main(["render", *command]) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1
+    return error[0]
+
+
+def test_mistakes_are_one_line_and_leave_nothing(
+    tmp_path: Path, weights: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    song = str(wav(tmp_path / "song.wav", NOISE[:, :2]))
+    empty, text = tmp_path / "empty.wav", tmp_path / "text.wav"
+    empty.write_bytes(b"")
+    text.write_text("no sound here")
+    before = set(tmp_path.iterdir())
+    out = ["-o", str(tmp_path / "out.mp4")]
+    for name in (str(tmp_path / "missing.wav"), str(empty), str(text), str(tmp_path)):
+        assert name in complaint(capsys, name, *out, *weights)
+    assert "no folder" in complaint(capsys, song, "-o", str(tmp_path / "nowhere" / "out.mp4"), *weights)
+    assert ".mp4" in complaint(capsys, song, "-o", str(tmp_path / "out.avi"), *weights)
+    assert ".npz" in complaint(capsys, song, *out, "--tokens", str(tmp_path / "out.txt"), *weights)
+    assert "diffusion" in complaint(capsys, song, *out, "--renderer", "diffusion", *weights)
+    assert "nowhere" in complaint(capsys, song, *out, "weights.choreographer=nowhere")
+    assert "sead" in complaint(capsys, song, *out, "sead=3", *weights)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_corrupt_weights_are_named(tmp_path: Path, weights: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    song = str(wav(tmp_path / "song.wav", NOISE[:, :2]))
+    good = Path(weights[0].partition("=")[2])
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    for file in good.iterdir():
+        (bad / file.name).write_bytes(file.read_bytes()[:100])
+    said = complaint(capsys, song, "-o", str(tmp_path / "out.mp4"), *weights[1:], f"weights.tokenizer={bad}")
+    assert str(bad) in said
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_rendering_needs_no_torch(tmp_path: Path, weights: list[str]) -> None:
+    song = wav(tmp_path / "song.wav", NOISE[:4_000, :2])
+    arguments = ["render", str(song), "-o", str(tmp_path / "out.mp4"), *weights]
+    code = f"import sys; from engine.cli import main; main({arguments!r}); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
