@@ -1,0 +1,1 @@
+"""Being here puts tests/engine/ on the import path: tests take their stand-ins from `fakes`."""
