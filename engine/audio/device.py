@@ -12,7 +12,7 @@ from engine.audio.source import clean
 from xdancer.errors import UserError
 from xdancer.music.frame import SAMPLE_RATE
 
-HELD = 0.03  # seconds: a few of PortAudio's blocks
+HELD = 0.04  # seconds: a few of PortAudio's blocks
 CAPACITY = 0.5
 DEAD_AFTER = 3.0  # seconds without a callback: some drivers stop calling when they lose the device
 _portaudio = threading.Lock()

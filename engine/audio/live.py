@@ -15,14 +15,14 @@ RETRY_FIRST, RETRY_MOST = 0.5, 15.0  # seconds between attempts, doubled from on
 
 
 class LiveSource:
-    """Runs `_listen` in a thread, and again after it has failed, ever later. `target` is the sound held against jitter,
+    """Runs `_listen` in a thread, and again after it has failed, ever later. `held` is the sound kept against jitter,
     in seconds; `reconnects` counts the attempts after the first."""
 
-    def __init__(self, label: str, target: float, capacity: float) -> None:
+    def __init__(self, label: str, held: float, capacity: float) -> None:
         self.label = label
         self.status = "connecting"
         self.reconnects = self.underruns = 0
-        self._target = int(target * SAMPLE_RATE)
+        self._target = HOP + int(held * SAMPLE_RATE)  # in the fifo, before a frame is taken
         self._fifo = Fifo(int(capacity * SAMPLE_RATE))
         self._smooth = float(self._target)
         self._primed = False
@@ -36,7 +36,7 @@ class LiveSource:
     def pull(self) -> np.ndarray:
         fill = self._fifo.fill
         if not self._primed:
-            if fill < max(self._target, HOP):
+            if fill < self._target:
                 return silence()
             self._primed, self._smooth = True, float(fill)
         self._smooth += (fill - self._smooth) / 300  # over about ten seconds

@@ -52,14 +52,7 @@ def mono(samples: np.ndarray) -> np.ndarray:
 def container_blocks(container: av.container.InputContainer, most_channels: int = 8) -> Iterator[np.ndarray]:
     """The first audio stream of an open container, in blocks as `iterate_audio` gives them, to its end or breakage."""
     resampler = None
-    frames = container.decode(audio=0)
-    while True:
-        try:
-            frame = next(frames)
-        except StopIteration:
-            break
-        except av.FFmpegError:  # broken off or damaged: what came before still counts
-            break
+    for frame in _frames(container):
         if resampler is None:
             layout = frame.layout.name if frame.layout.nb_channels <= most_channels else "stereo"
             resampler = av.AudioResampler(format="flt", layout=layout, rate=SAMPLE_RATE)
@@ -70,6 +63,22 @@ def container_blocks(container: av.container.InputContainer, most_channels: int 
         yield from (_samples(out) for out in resampled if out.samples)
     if resampler is not None:
         yield from (_samples(out) for out in resampler.resample(None) if out.samples)
+
+
+def _frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
+    packets = container.demux(audio=0)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.FFmpegError):  # the end, or broken off: what came before still counts
+            return
+        try:
+            frames = packet.decode()
+        except av.InvalidDataError:  # one damaged packet; a radio's stream may hold some
+            continue
+        except av.FFmpegError:
+            return
+        yield from (frame for frame in frames if isinstance(frame, av.AudioFrame))
 
 
 def _samples(frame: av.AudioFrame) -> np.ndarray:
