@@ -44,7 +44,7 @@ class Camera:
 
         mode = rng.random(lead)
         tall = np.where(mode < 0.1, uniform(330, 560), np.where(mode < 0.2, uniform(900, 1300), uniform(600, 760)))
-        yaw = np.where(rng.random(lead) < 0.12, uniform(-np.pi, np.pi), np.radians(24) * rng.normal(size=lead))
+        yaw = np.where(rng.random(lead) < 0.06, uniform(-np.pi, np.pi), np.radians(24) * rng.normal(size=lead))
         distance = uniform(3.0, 7.0)
         focal = tall * distance / stature
         centre = _followed(joints[..., TORSO, :].mean(-2), yaw, distance, focal)

@@ -5,6 +5,7 @@ import importlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,19 @@ def build(
         renewed(out / "songs", made_from)
         importlib.import_module("xdancer.data.songs").build_songs(chosen, out, excluded)
     if "dances" in wanted:
-        stamps = sorted(
-            p.read_text() for stage in ("bodies", "motion", "songs") for p in (out / stage).glob(".*.stamp")
-        )
+        stamps = _stamps(out, "bodies", "motion", "songs")
         names = [p.name for p in sorted((out / "songs").glob("*.npz"))]
         weights = {s.source: s.weight for s in chosen.motion}
         renewed(out / "dances", digest(config.dances, config.seed, stamps, names, weights, VERSION))
         importlib.import_module("xdancer.data.pairing").build_dances(chosen, out, excluded)
     manifest = write_manifest(chosen, out)
-    if "sheet" in wanted:
-        sheet.contact_sheet(out, out / "contact_sheet.png", config.seed)
-    if "preview" in wanted:
-        sheet.preview(out, out / "preview.mp4", config.seed)
+    made_from = digest(_stamps(out, "bodies", "motion", "songs", "dances"), manifest["dances"], VERSION)
+    for stage, file, make in (
+        ("sheet", out / "contact_sheet.png", sheet.contact_sheet),
+        ("preview", out / "preview.mp4", sheet.preview),
+    ):
+        if stage in wanted:
+            once(out / f".{stage}.stamp", made_from, partial(make, out, file, config.seed))
     return manifest
 
 
@@ -70,6 +72,11 @@ def digest(*parts: Any) -> str:
             part = f"{part.name} {status.st_size} {status.st_mtime_ns}"
         state.update(f"{part}\n".encode())
     return state.hexdigest()
+
+
+def _stamps(out: Path, *stages: str) -> list[str]:
+    """What the stages so far were made from."""
+    return sorted(path.read_text() for stage in stages for path in (out / stage).glob(".*.stamp"))
 
 
 def once(stamp: Path, made_from: str, make: Callable[[], None]) -> bool:
