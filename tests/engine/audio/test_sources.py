@@ -150,7 +150,7 @@ def test_a_live_source_that_gains_on_us_asks_us_to_hurry() -> None:
         source.feed(HOP + 2)
         source.pull()
     assert 0 < source.skew() <= MOST_SKEW
-    for _ in range(2500):
+    for _ in range(2900):
         source.feed(HOP - 4)
         source.pull()
     assert -MOST_SKEW <= source.skew() < 0
