@@ -7,14 +7,15 @@ SURE = 0.25  # confidence from which a clock starts
 FOLLOW = 0.25  # part of a small phase error taken off each frame
 FAR = 0.2  # beats: a larger error is another hypothesis, followed only when it lasts
 PATIENCE = 30  # frames it has to last
+STEADY = 0.01  # part by which the tempo that is held follows the tracker's each frame
 HOLD = 8.0  # seconds the clock runs on in silence
 
 
 class BeatClock:
     """Beats at a smoothed tempo and phase, one step a frame.
 
-    `position` counts beats and fractions since the clock's first; it never runs backwards, so a beat that was
-    struck stays struck, and it runs on by itself where the tracker knows nothing.
+    A beat that was struck stays struck: small errors of phase are taken off little by little and never backwards,
+    and another phase altogether is followed only when it lasts. Where the tracker knows nothing the clock runs on.
     """
 
     def __init__(self, beats_per_bar: int = 4) -> None:
@@ -27,6 +28,7 @@ class BeatClock:
         self._running = False
         self._phase = 0.0  # of the beat, 0..1
         self._tempo = 0.0
+        self._held = 0.0  # the tempo of the last seconds, for where nothing is known
         self._in_bar = 0  # beat of the bar that is under way
         self._last = -1e9  # time of the last beat struck
         self._far = 0
@@ -38,9 +40,10 @@ class BeatClock:
             if confidence < SURE or tempo <= 0.0:
                 return BeatState(beat=self._struck, confidence=confidence)
             self._running, self._tempo, self._phase, self._in_bar = True, tempo, phase, in_bar
+            self._held = tempo
             return self._state(now, confidence, None)
         before = self._phase
-        self._tempo = tempo if confidence >= SURE else self._tempo
+        self._tempo = self._follow_tempo(tempo) if confidence >= SURE else self._held
         self._phase += self._tempo / 60.0 / FPS
         error = (phase - self._phase + 0.5) % 1.0 - 0.5
         if confidence >= SURE:
@@ -65,6 +68,11 @@ class BeatClock:
                 self._struck += 1
         self._follow_bar(phase, in_bar, confidence)
         return self._state(now, confidence, struck)
+
+    def _follow_tempo(self, tempo: float) -> float:
+        near = abs(tempo / self._held - 1.0) < 0.05
+        self._held = self._held + STEADY * (tempo - self._held) if near else tempo
+        return tempo
 
     def _follow_bar(self, phase: float, in_bar: int, confidence: float) -> None:
         """Turn the bar where the tracker has long counted it otherwise."""

@@ -13,10 +13,13 @@ from xdancer.music.features import HOP_RATE
 SLOWEST, FASTEST = 70.0, 156.0  # beats a minute: an octave and a little, so that no song has two tempi in it
 BEATS_PER_BAR = 4
 TEMPO_CENTRE, TEMPO_SPREAD = 112.0, 0.45  # log-normal prior
-STIFFNESS = 60.0  # how unlikely a change of tempo is at a beat
+STIFFNESS = 100.0  # how unlikely a change of tempo is at a beat
 SPAN = 1.0 / 12.0  # part of a beat in which its activation is expected
-FLOOR = 1e-3  # least likelihood of a hop
-LEAK = 2e-5  # probability a weighing that everything starts anew
+FLOOR = 1e-2  # least likelihood of a hop
+CLEAR = 0.4  # activation from which beats count as clear
+CLEAR_S = 2.0  # seconds over which that is judged
+LEAK = 2e-7  # probability a weighing that everything starts anew
+KEEP = float(np.exp(-1.0 / (CLEAR_S * HOP_RATE)))
 
 
 class BarPointer:
@@ -43,10 +46,13 @@ class BarPointer:
     def reset(self) -> None:
         """Forget everything: all states as likely as the tempo prior has them."""
         self._belief = self._start.copy()
+        self._sharp = self._mass = 0.0
 
     def advance(self) -> None:
         """Move one hop on."""
         belief = self._belief
+        self._mass *= KEEP
+        self._sharp *= KEEP
         entering = np.roll(belief[:, self._last] @ self._change, 1, axis=0)
         belief[:, 1:] = belief[:, :-1]
         belief[:, self._first] = entering
@@ -54,6 +60,8 @@ class BarPointer:
     def weigh(self, beat: float, downbeat: float) -> None:
         """Weigh by the probability of a beat that is no downbeat, and of a downbeat, at this hop: 0..1, sum <= 1."""
         belief = self._belief
+        self._mass += beat + downbeat
+        self._sharp += (beat + downbeat) ** 2
         rest = (1.0 - beat - downbeat) * SPAN / (1.0 - SPAN) + FLOOR
         likelihood = np.full(BEATS_PER_BAR, beat + FLOOR, np.float32)
         likelihood[0] = downbeat + FLOOR
@@ -62,7 +70,11 @@ class BarPointer:
         belief += LEAK * self._start
 
     def state(self) -> tuple[float, float, int, float]:
-        """(tempo in beats a minute, phase of the beat in 0..1, beat of the bar, confidence in 0..1)."""
+        """(tempo in beats a minute, phase of the beat in 0..1, beat of the bar, confidence in 0..1).
+
+        Confidence is how far belief agrees on the phase, times how clear the beats of the last seconds were: where
+        nothing strikes, as in a breakdown, the belief only carries on what it knew.
+        """
         by_position = self._belief.sum(axis=0)
         by_tempo = np.add.reduceat(by_position, self._first)
         best = int(np.argmax(by_tempo))
@@ -73,4 +85,8 @@ class BarPointer:
         phase = float(np.arctan2(y, x) / (2.0 * np.pi)) % 1.0
         near = (self._turn[states] @ np.array([x, y], np.float32)) > 0.0
         beat = int(np.argmax((self._belief[:, states] * near).sum(axis=1)))
-        return 60.0 * HOP_RATE / interval, phase, beat, float(np.hypot(x, y))
+        return 60.0 * HOP_RATE / interval, phase, beat, float(np.hypot(x, y)) * self._clarity()
+
+    def _clarity(self) -> float:
+        """Mean activation, weighted by itself, against `CLEAR`: near 1 for peaks, near 0 for a murmur."""
+        return min(1.0, self._sharp / (self._mass + 0.5) / CLEAR)

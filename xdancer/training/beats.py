@@ -37,7 +37,7 @@ class BeatsConfig(BaseModel):
     steps: int = Field(gt=0)
     excerpts: int = Field(default=48, gt=0)
     seconds: float = Field(default=10.0, gt=2)
-    grooves: int = Field(default=200, ge=4)
+    grooves: int = Field(default=240, ge=4)
     groove_share: float = Field(default=0.4, ge=0, le=1)
     on_grid: float = Field(default=0.9, ge=0, le=1)
     learning_rate: float = Field(default=3e-3, gt=0)

@@ -121,6 +121,25 @@ def _trim(sample: np.ndarray) -> np.ndarray:
     return sample[start : start + int(1.2 * SAMPLE_RATE)] / np.float32(peak)
 
 
+def synthesised(role: str, rng: np.random.Generator) -> np.ndarray:
+    """A drum machine's kick, snare, hat or open hat, every one another: mono float32, its peak 1."""
+    t = np.arange(int(0.5 * SAMPLE_RATE)) / SAMPLE_RATE
+    noise = rng.standard_normal(len(t))
+    if role == "kick":
+        fall = rng.uniform(20.0, 60.0)
+        turns = rng.uniform(40.0, 60.0) * t + rng.uniform(1.0, 6.0) * (1.0 - np.exp(-fall * t))
+        sound = np.sin(2.0 * np.pi * turns) * np.exp(-rng.uniform(6.0, 25.0) * t)
+        sound = sound + rng.uniform(0.0, 0.2) * noise * np.exp(-200.0 * t)
+    elif role == "snare":
+        sound = noise * np.exp(-rng.uniform(12.0, 45.0) * t)
+        sound = sound + rng.uniform(0.0, 1.5) * np.sin(2.0 * np.pi * rng.uniform(160.0, 240.0) * t) * np.exp(-25.0 * t)
+    else:
+        bright = np.diff(noise, prepend=0.0) if rng.random() < 0.8 else noise
+        decay = rng.uniform(40.0, 120.0) if role == "hat" else rng.uniform(8.0, 30.0)
+        sound = bright * np.exp(-decay * t)
+    return (sound / np.abs(sound).max()).astype(np.float32)
+
+
 class Groove:
     """One random song: `sound` float32 (N,) 48 kHz, `beats` seconds (B,), every fourth from the first a downbeat."""
 
@@ -136,7 +155,9 @@ class Groove:
         self._swing = float(rng.choice([0.0, 0.0, 0.0, rng.uniform(0.08, 0.33)]))
         self._loose = float(rng.choice([0.0, 0.003, 0.008]))
         pattern = patterns[rng.integers(len(patterns))]
-        self._voices = [kit[role][rng.integers(len(kit[role]))] for role in ("kick", "snare", "hat", "open")]
+        made = rng.random() < 0.4
+        roles = ("kick", "snare", "hat", "open")
+        self._voices = [synthesised(role, rng) if made else kit[role][rng.integers(len(kit[role]))] for role in roles]
         self._loud = rng.uniform((0.7, 0.4, 0.1, 0.15), (1.0, 0.9, 0.45, 0.5))
         self._ticks = rng.random(16) * (rng.random(16) < rng.uniform(0.0, 0.4)) * (rng.random() < 0.5)
         self._tick = kit["tick"][rng.integers(len(kit["tick"]))]

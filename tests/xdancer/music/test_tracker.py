@@ -27,7 +27,7 @@ def test_tempo_phase_and_bar_are_found(tempo: float) -> None:
     assert found == pytest.approx(tempo, rel=0.02)
     assert abs((phase - beats + 0.5) % 1.0 - 0.5) < 0.1
     assert in_bar == int(beats - 0.1) % 4 or in_bar == int(beats + 0.1) % 4
-    assert confidence > 0.8
+    assert confidence > 0.5
 
 
 def test_belief_stays_a_distribution_and_fades_where_nothing_is_heard() -> None:
