@@ -127,7 +127,7 @@ class DanceStream:
         self._past[:] = flat[np.arange(len(self._past)) % len(flat)]  # what is older is not known: as good as any
         self._past[np.arange(first, stop) % len(self._past)] = flat
         latents = self._runtime.codes.latents(flat)
-        changes = np.diff(latents, axis=0, prepend=latents[:1])
+        changes = np.diff(latents, axis=0, prepend=latents[:1] if first else self._start[None])
         self._remind(first)
         for frame in frames:
             heard = self._listener.push(frame.features)

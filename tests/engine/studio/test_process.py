@@ -1,0 +1,121 @@
+"""The studio in its process, under a real show in real time: the same tokens as rendered, and on after a crash."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from fakes import Memory
+from models import tiny_choreographer, tiny_tokenizer
+
+from engine.audio.files import file_source, read_file
+from engine.cli.render import hops
+from engine.config import Config, load
+from engine.stage.show import Show
+from engine.stage.studios import Studios
+from engine.studio.frame import StudioFrame
+from engine.studio.models import load_models
+from engine.studio.shared import SLOTS, SOUND_FRAMES, FrameRing, SoundRing
+from engine.studio.studio import Studio
+from xdancer.music.demo import click_track
+from xdancer.music.frame import HOP, BeatState
+
+FRAMES = 90
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tmp_path_factory.mktemp("weights")
+    tiny_choreographer(folder / "choreographer", tiny_tokenizer(folder / "tokenizer"))
+    weights = [f"weights.{part}={folder / part}" for part in ("tokenizer", "choreographer")]
+    return load(None, [*weights, "width=64", "height=112", "seed=5"])
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("song") / "song.wav"
+    # Another rate than the show's, so that the resampler is part of what has to agree.
+    soundfile.write(path, click_track(FRAMES / 30).samples[::2], 24_000, subtype="FLOAT")
+    return path
+
+
+def rendered(config: Config, song: Path) -> np.ndarray:
+    studio = Studio(load_models(config), config.params())
+    return np.stack([frame.tokens for block in hops(read_file(song)) for frame in studio.push(block, draw=False)])
+
+
+async def played(config: Config, song: Path, kill_at: int | None = None) -> tuple[Show, Memory]:
+    """The song in real time, until all of it has been shown; its studio is killed once it has made `kill_at` frames."""
+    show = Show(config, file_source(str(song), loop=False), Studios)
+    memory = Memory()
+    show.outlets.append(memory)
+    running = asyncio.create_task(show.run())
+    while len(memory.shown_at) < FRAMES:
+        await asyncio.sleep(0.02)
+        assert not running.done(), running.result()
+        if kill_at is not None and len(memory.made_at) >= kill_at and show.studios.spare_ready:
+            os.kill(show.studios._current.pid, signal.SIGKILL)  # type: ignore[union-attr]
+            kill_at = None
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return show, memory
+
+
+async def test_live_makes_the_tokens_that_render_makes(config: Config, song: Path) -> None:
+    _, memory = await played(config, song)
+    tokens = np.stack([frame.tokens for _, frame in memory.made_at[:FRAMES]])
+    np.testing.assert_array_equal(tokens, rendered(config, song)[:FRAMES])
+
+
+async def test_after_a_crash_the_same_dance_goes_on(config: Config, song: Path) -> None:
+    show, memory = await played(config, song, kill_at=30)
+    assert show.studios.replaced == 1
+    expected = rendered(config, song)
+    assert [frame.index for _, frame in memory.shown_at] == list(range(len(memory.shown_at)))
+    again = [frame for _, frame in memory.made_at if frame.tokens is not None and frame.index < FRAMES]
+    assert again[-1].index > 60
+    # All rows and all the sound were kept, so that the new studio knows what the old one knew.
+    for frame in again:
+        np.testing.assert_array_equal(frame.tokens, expected[frame.index])
+
+
+def frame(index: int, drawn: bool = True) -> StudioFrame:
+    row = np.full((5, 6), index, np.int16)
+    picture = np.full((64, 64, 3), index, np.uint8) if drawn else None
+    beat = BeatState(120.5, 0.25, 0.5, index, 1, 4, 0.75, None if index % 2 else 1.5, (2.0, 2.5), "link")
+    return StudioFrame(index, row, row + 1, np.full((60, 3), 0.5, np.float32), beat, -12.5, picture, (0.1, 0.2, 0.3))
+
+
+def test_frames_come_out_of_the_ring_as_they_went_in() -> None:
+    ring = FrameRing(64, 64)
+    for first in range(0, 40, 10):
+        for index in range(first, first + 10):
+            assert ring.put(frame(index, drawn=index % 3 > 0), timeout=0)
+        assert ring.waiting == 10
+        for index, got in zip(range(first, first + 10), ring.take(), strict=True):
+            want = frame(index, drawn=index % 3 > 0)
+            assert (got.index, got.beat, got.level, got.spent) == (index, want.beat, want.level, want.spent)
+            assert (got.tokens == want.tokens).all() and (got.danced == want.danced).all()
+            assert (got.pose == want.pose).all() and (got.picture is None) == (want.picture is None)
+            assert got.picture is None or (got.picture == index).all()
+
+
+def test_a_full_ring_refuses_and_overwrites_nothing() -> None:
+    ring = FrameRing(64, 64)
+    assert [ring.put(frame(index), timeout=0) for index in range(SLOTS + 1)] == [True] * SLOTS + [False]
+    assert [got.index for got in ring.take()] == list(range(SLOTS))
+    assert ring.put(frame(99), timeout=0)
+
+
+def test_the_sound_ring_gives_what_it_still_has() -> None:
+    ring = SoundRing()
+    for index in range(SOUND_FRAMES + 20):
+        ring.write(np.full((HOP, 2), index, np.float32))
+    assert (ring.written, ring.oldest) == (SOUND_FRAMES + 20, 21)
+    assert ring.read(21, 23)[:, 0].tolist() == [21.0] * HOP + [22.0] * HOP
+    for first, stop in ((20, 22), (SOUND_FRAMES + 19, SOUND_FRAMES + 21)):
+        with pytest.raises(LookupError):
+            ring.read(first, stop)
