@@ -74,8 +74,7 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         web = Web(config, show)
         await web.start()
         ends.push_async_callback(web.stop)
-        running = asyncio.create_task(show.run(), name="show")
-        ends.push_async_callback(_cancelled, running)
+        running = asyncio.create_task(show.run(), name="show")  # the models load while the rest is being set up
         mqtt = mqtt_outlet(config, show, web)
         await mqtt.start()
         ends.push_async_callback(mqtt.stop)
@@ -85,6 +84,7 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
             recorder = Recorder(config.record, config.width, config.height)
             ends.push_async_callback(asyncio.to_thread, recorder.close)
             show.outlets.append(recorder)
+        ends.push_async_callback(_cancelled, running)  # the first to end: what follows has nothing to do any more
         _announce(web, mqtt, as_json)
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
