@@ -1,0 +1,241 @@
+"""The whole way, from the command to a browser: start, frame rate, tokens over MQTT, sync of sound and picture."""
+
+import argparse
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xdancer.errors import UserError
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+START_MOST = 90.0  # seconds until a show that does not begin is given up
+SYNC_SECONDS = 45.0
+SETTLE = 8.0  # seconds that a browser takes to line up sound and picture; not counted
+CHROMIUM = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
+]  # fmt: skip
+
+# Clicks by an audio worklet, to the sample; flashes by the brightness of each frame and when it is to be on screen.
+LISTEN = """
+async () => {
+  const source = `registerProcessor("clicks", class extends AudioWorkletProcessor {
+    constructor() { super(); this.quiet = 0; }
+    process([[input]]) {
+      if (input) for (let i = 0; i < input.length; i++) {
+        if (Math.abs(input[i]) > 0.25 && this.quiet > 4800) this.port.postMessage(currentTime + i / sampleRate);
+        this.quiet = Math.abs(input[i]) > 0.25 ? 0 : this.quiet + 1;
+      }
+      return true;
+    }
+  });`;
+  const context = new AudioContext({ sampleRate: 48000, latencyHint: "interactive" });
+  await context.audioWorklet.addModule(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+  const clicks = (window.clicks = []), flashes = (window.flashes = []);
+  const node = new AudioWorkletNode(context, "clicks");
+  node.port.onmessage = ({ data }) => {
+    const { contextTime, performanceTime } = context.getOutputTimestamp();
+    clicks.push(performanceTime + 1000 * (data - contextTime));
+  };
+  const video = document.getElementById("dancer");
+  video.muted = false;
+  context.createMediaStreamSource(video.srcObject).connect(node).connect(context.destination);
+  await context.resume();
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = 8;
+  const brush = canvas.getContext("2d", { willReadFrequently: true });
+  let bright = false;
+  const look = (now, meta) => {
+    brush.drawImage(video, 0, 0, 8, 8);
+    const white = brush.getImageData(0, 0, 8, 8).data[0] > 128;
+    if (white && !bright) flashes.push(meta.expectedDisplayTime);
+    bright = white;
+    video.requestVideoFrameCallback(look);
+  };
+  video.requestVideoFrameCallback(look);
+}
+"""
+DECODED = """
+async () => {
+  for (const report of (await session.peer.getStats()).values())
+    if (report.type === "inbound-rtp" && report.kind === "video")
+      return { frames: report.framesDecoded, dropped: report.framesDropped, at: performance.now() };
+  return null;
+}
+"""
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure a demo show for `args.seconds`, then the sync. Raises UserError where a tool is missing."""
+    return {"show": measure_show(args.seconds), "sync": measure_sync(SYNC_SECONDS)}
+
+
+def report(result: dict[str, Any]) -> str:
+    show, sync = result["show"], result["sync"]
+    tokens = show["tokens"]
+    return "\n".join(
+        [
+            f"first dancing frame     {show['first_frame_s']:.1f} s after the command (goal 15)",
+            f"frames decoded          {show['decoded_fps']:.2f} a second over {show['seconds']:.0f} s (goal 29 to 30)",
+            f"frames of the show      {show['made']} made, {show['repeated']} repeated, {show['dropped']} dropped",
+            f"loop lag p99            {show['loop_lag_p99_ms']:.1f} ms (goal 10)",
+            f"tokens by mosquitto_sub {tokens['received']} messages, {tokens['missing']} missing, "
+            f"{tokens['out_of_order']} out of order or twice",
+            f"click to flash          median {sync['median_ms']:.1f} ms, p95 {sync['p95_ms']:.1f} ms of "
+            f"{sync['pairs']} pairs (goals 20, 60); flash after click {sync['bias_ms']:+.1f} ms",
+        ]
+    )
+
+
+def measure_show(seconds: float) -> dict[str, Any]:
+    """A real `xdancer live --audio demo`, watched by a real browser and a real MQTT client."""
+    subscriber = _need("mosquitto_sub", "mosquitto-clients")
+    port, mqtt, ws = (free_port() for _ in range(3))
+    command = "from engine.cli import main; raise SystemExit(main())"
+    arguments = ["live", "--audio", "demo", "--port", str(port), f"mqtt.port={mqtt}", f"mqtt.ws_port={ws}"]
+    begun = time.monotonic()
+    with process([sys.executable, "-c", command, *arguments]) as show, viewer(port, show) as page:
+        while _state(port)["frames"]["made"] == 0:
+            _alive(show, begun)
+            time.sleep(0.05)
+        page.wait_for_function("dancer.videoWidth > 16", timeout=1000 * START_MOST)
+        first = time.monotonic() - begun
+        time.sleep(SETTLE)
+        listen = [subscriber, "-h", "127.0.0.1", "-p", str(mqtt), "-t", "xdancer/v1/+/tokens"]
+        with process(listen, stdout=subprocess.PIPE) as tokens:
+            before, started = _state(port), page.evaluate(DECODED)
+            time.sleep(seconds)
+            ended, after = page.evaluate(DECODED), _state(port)
+            tokens.terminate()
+            rows, _ = tokens.communicate()
+    frames = [json.loads(line)["frame"] for line in rows.decode().splitlines()]
+    return {
+        "seconds": seconds,
+        "first_frame_s": first,
+        "decoded_fps": 1000 * (ended["frames"] - started["frames"]) / (ended["at"] - started["at"]),
+        "decoder_dropped": ended["dropped"] - started["dropped"],
+        **{key: after["frames"][key] - before["frames"][key] for key in ("made", "repeated", "dropped")},
+        "loop_lag_p99_ms": after["loop_lag_p99_ms"],
+        "tokens": order(frames),
+    }
+
+
+def measure_sync(seconds: float) -> dict[str, Any]:
+    """How far apart a browser puts a click and the flash that belongs to it."""
+    port = free_port()
+    with process([sys.executable, "-m", "engine.bench.clickflash", str(port)]) as show, viewer(port, show) as page:
+        page.wait_for_function("dancer.videoWidth > 16", timeout=1000 * START_MOST)
+        page.evaluate(LISTEN)
+        time.sleep(SETTLE)
+        page.evaluate("() => { clicks.length = 0; flashes.length = 0; }")
+        time.sleep(seconds)
+        clicks, flashes = page.evaluate("[clicks, flashes]")
+    return offsets(np.array(clicks), np.array(flashes))
+
+
+def offsets(clicks: np.ndarray, flashes: np.ndarray) -> dict[str, Any]:
+    """Each flash against the nearest click, both in ms: median and 95th percentile of the distance, and the bias."""
+    if not len(clicks) or not len(flashes):
+        raise UserError(f"bench live: the browser reported {len(clicks)} clicks and {len(flashes)} flashes")
+    off = flashes - clicks[np.abs(flashes[:, None] - clicks[None]).argmin(axis=1)]
+    return {
+        "pairs": len(off),
+        "clicks": len(clicks),
+        "flashes": len(flashes),
+        "median_ms": float(np.median(np.abs(off))),
+        "p95_ms": float(np.percentile(np.abs(off), 95)),
+        "bias_ms": float(np.median(off)),
+    }
+
+
+def order(frames: list[int]) -> dict[str, int]:
+    """Of frame numbers as they came: how many, how many are missing between first and last, how many out of order."""
+    if not frames:
+        return {"received": 0, "missing": 0, "out_of_order": 0}
+    wrong = sum(b <= a for a, b in zip(frames, frames[1:], strict=False))
+    return {
+        "received": len(frames),
+        "missing": max(frames) - min(frames) + 1 - len(set(frames)),
+        "out_of_order": wrong,
+    }
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def process(command: list[str], stdout: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with the block."""
+    running = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE if stdout != subprocess.PIPE else None)
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.terminate()
+        try:
+            running.wait(15)
+        except subprocess.TimeoutExpired:
+            running.kill()
+
+
+@contextlib.contextmanager
+def viewer(port: int, show: subprocess.Popen[bytes]) -> "Iterator[Page]":
+    """The viewer in headless Chromium."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise UserError(
+            "bench live drives a browser through playwright; get it with `pip install xdancer[dev]`"
+        ) from None
+    begun = time.monotonic()
+    while not _listening(port):
+        _alive(show, begun)
+        time.sleep(0.05)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_need("chromium", "chromium"), args=CHROMIUM)
+        page = browser.new_context(bypass_csp=True).new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        yield page
+        browser.close()
+
+
+def _alive(show: subprocess.Popen[bytes], begun: float) -> None:
+    if show.poll() is not None:
+        assert show.stderr is not None
+        last = show.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+        raise UserError(f"bench live: the show ended with code {show.returncode}: {' '.join(last)}")
+    if time.monotonic() - begun > START_MOST:
+        raise UserError(f"bench live: no show within {START_MOST:.0f} s")
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _state(port: int) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/state", timeout=10) as answer:
+        state: dict[str, Any] = json.load(answer)
+        return state
+
+
+def _need(program: str, package: str) -> str:
+    found = shutil.which(program)
+    if found is None:
+        raise UserError(f"bench live needs {program}; get it with `apt-get install {package}`")
+    return str(Path(found))
