@@ -45,10 +45,7 @@ async () => {
   await context.audioWorklet.addModule(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
   const clicks = (window.clicks = []), flashes = (window.flashes = []);
   const node = new AudioWorkletNode(context, "clicks");
-  node.port.onmessage = ({ data }) => {
-    const { contextTime, performanceTime } = context.getOutputTimestamp();
-    clicks.push(performanceTime + 1000 * (data - contextTime));
-  };
+  node.port.onmessage = ({ data }) => clicks.push(performance.now() - 1000 * (context.currentTime - data));
   const video = document.getElementById("dancer");
   video.muted = false;
   context.createMediaStreamSource(video.srcObject).connect(node).connect(context.destination);
@@ -65,6 +62,15 @@ async () => {
     video.requestVideoFrameCallback(look);
   };
   video.requestVideoFrameCallback(look);
+}
+"""
+# The browser's own word: NTP time of what it plays of either stream at one moment, in ms.
+PLAYING = """
+async () => {
+  const at = {};
+  for (const report of (await session.peer.getStats()).values())
+    if (report.type === "inbound-rtp") at[report.kind] = report.estimatedPlayoutTimestamp;
+  return at.video - at.audio;
 }
 """
 DECODED = """
@@ -94,7 +100,8 @@ def report(result: dict[str, Any]) -> str:
             f"tokens by mosquitto_sub {tokens['received']} messages, {tokens['missing']} missing, "
             f"{tokens['out_of_order']} out of order or twice",
             f"click to flash          median {sync['median_ms']:.1f} ms, p95 {sync['p95_ms']:.1f} ms of "
-            f"{sync['pairs']} pairs (goals 20, 60); flash after click {sync['bias_ms']:+.1f} ms",
+            f"{sync['pairs']} pairs (goals 20, 60); flash after click {sync['bias_ms']:+.1f} ms; "
+            f"by the browser's own reckoning the picture is {sync['browser_says_ms']:+.1f} ms ahead",
         ]
     )
 
@@ -133,16 +140,20 @@ def measure_show(seconds: float) -> dict[str, Any]:
 
 
 def measure_sync(seconds: float) -> dict[str, Any]:
-    """How far apart a browser puts a click and the flash that belongs to it."""
+    """How far apart a click and its flash come out of the browser's jitter buffers: the click as its samples reach the
+    page, the flash at the time its frame is to be displayed."""
     port = free_port()
     with process([sys.executable, "-m", "engine.bench.clickflash", str(port)]) as show, viewer(port, show) as page:
         page.wait_for_function("dancer.videoWidth > 16", timeout=1000 * START_MOST)
         page.evaluate(LISTEN)
         time.sleep(SETTLE)
         page.evaluate("() => { clicks.length = 0; flashes.length = 0; }")
-        time.sleep(seconds)
+        ahead = []
+        for _ in range(int(seconds)):
+            time.sleep(1.0)
+            ahead.append(page.evaluate(PLAYING))
         clicks, flashes = page.evaluate("[clicks, flashes]")
-    return offsets(np.array(clicks), np.array(flashes))
+    return offsets(np.array(clicks), np.array(flashes)) | {"browser_says_ms": float(np.median(ahead))}
 
 
 def offsets(clicks: np.ndarray, flashes: np.ndarray) -> dict[str, Any]:
