@@ -6,7 +6,8 @@ AHEAD = 8  # beats predicted
 SURE = 0.25  # confidence from which a clock starts
 FOLLOW = 0.25  # part of a small phase error taken off each frame
 FAR = 0.2  # beats: a larger error is another hypothesis, followed only when it lasts
-PATIENCE = 30  # frames it has to last
+PATIENCE = 30  # frames it has to last, where it is as clear as the music has been
+MEMORY = 0.9995  # how much is left, a frame later, of how clear the music has been
 STEADY = 0.01  # part by which the tempo that is held follows the tracker's each frame
 HOLD = 8.0  # seconds the clock runs on in silence
 
@@ -31,7 +32,8 @@ class BeatClock:
         self._held = 0.0  # the tempo of the last seconds, for where nothing is known
         self._in_bar = 0  # beat of the bar that is under way
         self._last = -1e9  # time of the last beat struck
-        self._far = 0
+        self._far = 0.0
+        self._clearest = 0.0
         self._bar_votes = [0.0] * self._beats_per_bar
 
     def step(self, now: float, tempo: float, phase: float, in_bar: int, confidence: float) -> BeatState:
@@ -42,19 +44,20 @@ class BeatClock:
             self._running, self._tempo, self._phase, self._in_bar = True, tempo, phase, in_bar
             self._held = tempo
             return self._state(now, confidence, None)
+        self._clearest = max(confidence, MEMORY * self._clearest)
         before = self._phase
+        self._clearest = max(confidence, MEMORY * self._clearest)
         self._tempo = self._follow_tempo(tempo) if confidence >= SURE else self._held
         self._phase += self._tempo / 60.0 / FPS
         error = (phase - self._phase + 0.5) % 1.0 - 0.5
-        if confidence >= SURE:
-            if abs(error) <= FAR:
-                self._far = 0
-                self._phase = max(before, self._phase + FOLLOW * error)
-            else:
-                self._far += 1
-                if self._far >= PATIENCE:
-                    self._phase += error % 1.0 if error > 0.0 else error
-                    self._far = 0
+        if confidence >= SURE and abs(error) <= FAR:
+            self._far = 0.0
+            self._phase = max(before, self._phase + FOLLOW * error)
+        elif confidence >= SURE:  # the hats of a breakdown are less clear than the drums before it: do not follow them
+            self._far += (confidence / self._clearest) ** 4
+            if self._far >= PATIENCE:
+                self._phase += error
+                self._far = 0.0
         struck = None
         interval = 60.0 / self._tempo
         if self._phase < 0.0:
@@ -79,7 +82,7 @@ class BeatClock:
         if abs(phase - self._phase) > 0.25:
             return
         shift = (in_bar - self._in_bar) % self._beats_per_bar
-        self._bar_votes = [0.99 * vote for vote in self._bar_votes]
+        self._bar_votes = [0.997 * vote for vote in self._bar_votes]
         self._bar_votes[shift] += confidence
         best = max(range(self._beats_per_bar), key=self._bar_votes.__getitem__)
         if best and self._bar_votes[best] > 2.0 * self._bar_votes[0]:
