@@ -41,7 +41,7 @@ def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0) ->
     parts = choreography.Parts(books, stages, spread, np.linspace(0, 1, 33))
     network = choreography.build(config, parts)
     for name, parameter in network.named_parameters():
-        if name.endswith(("out.weight", "down.weight")):  # zero in a fresh network: the blocks would do nothing
+        if name.endswith(("out.weight", "down.weight", "forecast.weight", "aims")):  # zero in a fresh network
             torch.nn.init.normal_(parameter, std=0.1)
     start = np.arange(TOKENS_PER_FRAME)
     choreography.write(folder, network, config, tokenizer, parts, start)

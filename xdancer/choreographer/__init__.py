@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr
 
 from xdancer import weights
 from xdancer.choreographer import inputs
@@ -11,7 +12,7 @@ from xdancer.choreographer.block import TokenBlock
 from xdancer.choreographer.runtime import Runtime
 from xdancer.errors import UserError
 from xdancer.music.frame import BeatState, MusicFrame
-from xdancer.pose.layout import N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART, check_tokens
+from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART, check_tokens
 
 __all__ = ["Choreographer", "DanceStream", "TokenBlock"]
 
@@ -83,6 +84,8 @@ class DanceStream:
         self._caches = model.runtime.caches()
         self._listener = inputs.Listener()
         self._row = 0
+        self._block = -1  # of the noise
+        self._draws: list[np.ndarray] = []
         self._music = -1  # newest music frame heard
         self._last = start[0].reshape(TOKENS_PER_FRAME).astype(np.int16)
         self._start = self._runtime.codes.latents(self._last)[0]
@@ -119,8 +122,8 @@ class DanceStream:
     def recall(self, frames: Sequence[MusicFrame], rows: np.ndarray, first: int) -> None:
         """Go on with a dance that another stream began; only before the first step. The next row is first + k.
 
-        rows: tokens (k, 5, 6), k > 0, of that dance's rows first .. first + k - 1; frames: the music it heard last. Rows
-        of which the music is not known any more are remembered, but not thought over again.
+        rows: tokens (k, 5, 6), k > 0, of that dance's rows first .. first + k - 1; frames: the music it heard last.
+        Rows of which the music is not known any more are remembered, but not thought over again.
         """
         flat = check_tokens(rows, "rows").reshape(-1, TOKENS_PER_FRAME)
         stop = first + len(flat)
@@ -167,20 +170,33 @@ class DanceStream:
             self._context = self._runtime.codes.latents(self._past[chosen])
 
     def _picker(self) -> Callable[[int, np.ndarray], int]:
-        """Draws tokens by temperature and top-p; one random generator a frame, so that a row depends on its number."""
-        draws = np.random.default_rng((self.seed, self._row)).random(TOKENS_PER_FRAME)
-        heat = [self.temperature * t for t in self._model.sampling["temperature"]]  # by place in the part
-        top_p = self._model.sampling["top_p"]
+        """Draws tokens by temperature and top-p, with the Gumbel trick: the likeliest after adding noise to the logits.
+
+        The noise depends on the seed and the row alone and drifts from one draw to the next over `coherence` rows.
+        Each row is an honest sample, but rows in a row lean the same way: movement instead of jitter.
+        """
+        sampling = self._model.sampling
+        heat = [max(self.temperature * t, 1e-3) for t in sampling["temperature"]]  # by place in the part
+        noise = self._noise(sampling["coherence"])
 
         def pick(slot: int, logits: np.ndarray) -> int:
-            warmth = heat[slot % TOKENS_PER_PART]
-            if warmth <= 0.01:
-                return int(logits.argmax())
-            p = np.exp((logits - logits.max()) / warmth)
-            ranked = np.sort(p)[::-1]
+            scaled = (logits - logits.max()) / heat[slot % TOKENS_PER_PART]
+            ranked = np.sort(np.exp(scaled))[::-1]
             total = np.cumsum(ranked)
-            last = min(int(np.searchsorted(total, top_p * total[-1])), len(p) - 1)
-            total = np.cumsum(np.where(p >= ranked[last], p, 0.0))
-            return min(int(np.searchsorted(total, draws[slot] * total[-1], side="right")), len(p) - 1)
+            last = min(int(np.searchsorted(total, sampling["top_p"] * total[-1])), len(total) - 1)
+            return int(np.where(scaled >= np.log(ranked[last]) - 1e-6, scaled + noise[slot], -np.inf).argmax())
 
         return pick
+
+    def _noise(self, span: int) -> np.ndarray:
+        """Gumbel noise of this row (30, 512)."""
+        block, place = divmod(self._row, span)
+        if block != self._block:
+            self._block = block
+            self._draws = [
+                np.random.default_rng((self.seed, k)).standard_normal((TOKENS_PER_FRAME, CODEBOOK_SIZE), np.float32)
+                for k in (block, block + 1)
+            ]
+        angle = np.pi / 2 * place / span
+        normal = np.cos(angle) * self._draws[0] + np.sin(angle) * self._draws[1]
+        return -np.log(-np.log(np.clip(ndtr(normal), 1e-7, 1 - 1e-7)))

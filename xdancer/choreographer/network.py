@@ -12,7 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xdancer.pose.layout import CODEBOOK_SIZE, TOKENS_PER_FRAME, TOKENS_PER_PART
+from xdancer.choreographer.inputs import CONTEXT_FRAMES
+from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
+
+
+PLAN = (4, 8, 15)  # frames past the next one that training asks the frame part to foretell as well
 
 
 @dataclass(frozen=True)
@@ -85,25 +89,40 @@ class Block(nn.Module):
 
 
 class ChoreographerNetwork(nn.Module):
-    """`frames` over time, `depth` over the tokens of a frame."""
+    """`frames` over time, `depth` over the tokens of a frame.
 
-    def __init__(self, shape: Shape) -> None:
+    The frame part also foretells the latents themselves. A token's logit is then a Gaussian's about what is left of
+    that forecast after the codes chosen so far (2 s r.c - s c.c: how residual quantisation chose it), plus what the
+    depth part adds: both to the point aimed at and to each token by name.
+    """
+
+    def __init__(self, shape: Shape, vectors: Tensor) -> None:
+        """vectors (30, 512, D): the tokenizer's code vectors, in units of the latents' spread."""
         super().__init__()
         self.shape = shape
-        d, small = shape.width, shape.depth_width
+        self.register_buffer("vectors", vectors, persistent=False)
+        self.register_buffer("squares", vectors.square().sum(-1) / 2, persistent=False)
+        d, small, code = shape.width, shape.depth_width, shape.code
         self.stem = nn.Linear(shape.inputs, d)
         self.blocks = nn.ModuleList(Block(d, shape.heads, shape.hidden) for _ in range(shape.layers))
+        self.forecast = nn.Linear(d, N_PARTS * code)
+        self.plan = nn.Linear(d, len(PLAN) * N_PARTS * code)  # in training only
+        self.momentum = nn.Parameter(torch.full((N_PARTS, code), 0.5))
         self.bridge = nn.Linear(d, small)
         self.slots = nn.Parameter(0.1 * torch.randn(TOKENS_PER_FRAME, small))
-        self.mixers = nn.Parameter(torch.randn(TOKENS_PER_FRAME, 4 * shape.code, small) * (4 * shape.code) ** -0.5)
+        self.mixers = nn.Parameter(torch.randn(TOKENS_PER_FRAME, 4 * code, small) * (4 * code) ** -0.5)
         self.depth_blocks = nn.ModuleList(
             Block(small, shape.depth_heads, shape.depth_hidden) for _ in range(shape.depth_layers)
         )
-        self.heads = nn.Parameter(torch.randn(TOKENS_PER_FRAME, CODEBOOK_SIZE, small) * small**-0.5)
+        self.aims = nn.Parameter(torch.zeros(TOKENS_PER_FRAME, small, code + 1))  # shift of the point, and sharpness
+        self.sharpness = nn.Parameter(torch.full((TOKENS_PER_FRAME,), 1.5))  # log s
+        self.heads = nn.Parameter(0.02 * torch.randn(TOKENS_PER_FRAME, CODEBOOK_SIZE, small))
         self.biases = nn.Parameter(torch.zeros(TOKENS_PER_FRAME, CODEBOOK_SIZE))
+        nn.init.zeros_(self.forecast.weight)
+        nn.init.zeros_(self.forecast.bias)
 
-    def frames(self, x: Tensor, first: int = 0) -> Tensor:
-        """Frame vectors (B, T, inputs) -> states (B, T, width); nothing stands before row `first`, the window's own."""
+    def frames(self, x: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
+        """Frame vectors (B, T, inputs) -> states (B, T, width) and foretold latents (B, T, 5, D)."""
         rows = torch.arange(x.shape[1])
         behind = rows[:, None] - rows
         mask = additive((behind >= 0) & (behind < self.shape.window))
@@ -111,30 +130,49 @@ class ChoreographerNetwork(nn.Module):
         h = self.stem(x)
         for block in self.blocks:
             h = block(h, mask, turn)
-        return norm(h)
+        h = norm(h)
+        size = (*x.shape[:2], N_PARTS, self.shape.code)
+        begin = n_outside_of(self.shape.inputs, self.shape.code)
+        before, change = x[..., begin:].split(N_PARTS * self.shape.code, dim=-1)[:2]
+        return h, before.view(size) + self.momentum * change.view(size) + self.forecast(h).float().view(size)
 
-    def depth(self, h: Tensor, facts: Tensor) -> Tensor:
-        """States (N, width) and slot facts (N, 30, 4 D) -> logits (N, 30, 512)."""
+    def planned(self, h: Tensor, foretold: Tensor) -> Tensor:
+        """States and foretold latents of `frames` -> latents of the frames PLAN later (B, T, len(PLAN), 5, D)."""
+        return foretold[:, :, None] + self.plan(h).float().view(*h.shape[:2], len(PLAN), *foretold.shape[2:])
+
+    def depth(self, h: Tensor, foretold: Tensor, codes: Tensor, change: Tensor, before_codes: Tensor) -> Tensor:
+        """States (N, width) and facts (see `slot_facts`) -> logits (N, 30, 512)."""
+        facts = slot_facts(codes, foretold, change, before_codes)
         x = self.bridge(h)[:, None] + self.slots
         x = x + torch.bmm(facts.transpose(0, 1).to(x.dtype), self.mixers.to(x.dtype)).transpose(0, 1)
         mask = additive(torch.ones(TOKENS_PER_FRAME, TOKENS_PER_FRAME, dtype=torch.bool).tril())
         for block in self.depth_blocks:
             x = block(x, mask)
-        x = norm(x).transpose(0, 1)
-        logits = torch.bmm(x, self.heads.to(x.dtype).transpose(1, 2)) + self.biases[:, None].to(x.dtype)
-        return logits.transpose(0, 1)
+        x = norm(x).transpose(0, 1)  # (30, N, small)
+        named = torch.bmm(x, self.heads.to(x.dtype).transpose(1, 2)) + self.biases[:, None].to(x.dtype)
+        shift = torch.bmm(x, self.aims.to(x.dtype)).float()
+        with torch.autocast("cpu", enabled=False):
+            point = facts[..., self.shape.code : 2 * self.shape.code].transpose(0, 1) + shift[..., :-1]
+            sharp = 2 * torch.exp(self.sharpness[:, None] + shift[..., -1])
+            near = torch.bmm(point, self.vectors.transpose(1, 2)) - self.squares[:, None]
+            return (named.float() + sharp[..., None] * near).transpose(0, 1)
 
 
-def slot_facts(codes: Tensor, before: Tensor, change: Tensor, before_codes: Tensor) -> Tensor:
-    """What each slot is told: the code chosen for the slot before; what is left of the part's last latent after the
-    codes chosen so far; the code this slot had in the frame before; the part's last change. All (N, ...), D wide.
+def n_outside_of(columns: int, code: int) -> int:
+    """Where the latents begin in a frame vector of `columns`."""
+    return columns - N_PARTS * code * (3 + CONTEXT_FRAMES)
 
-    codes, before_codes (N, 30, D): of this frame's tokens and the last's. before, change (N, 5, D). -> (N, 30, 4 D)
+
+def slot_facts(codes: Tensor, foretold: Tensor, change: Tensor, before_codes: Tensor) -> Tensor:
+    """What each slot is told: the code chosen for the slot before; what is left of the part's foretold latent after
+    the codes chosen so far; the code this slot had in the frame before; the part's last change. All (N, ...), D wide.
+
+    codes, before_codes (N, 30, D): of this frame's tokens and the last's. foretold, change (N, 5, D). -> (N, 30, 4 D)
     """
     n, _, width = codes.shape
     last = torch.cat([codes.new_zeros(n, 1, width), codes[:, :-1]], dim=1)
     by_part = codes.view(n, -1, TOKENS_PER_PART, width)
     so_far = by_part.cumsum(2) - by_part
-    left = (before[:, :, None] - so_far).reshape(n, TOKENS_PER_FRAME, width)
+    left = (foretold[:, :, None] - so_far).reshape(n, TOKENS_PER_FRAME, width)
     moved = change.repeat_interleave(TOKENS_PER_PART, dim=1)
     return torch.cat([last, left, before_codes, moved], dim=-1)

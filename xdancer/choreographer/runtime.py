@@ -71,6 +71,8 @@ class Runtime:
         self.layers = [Layer(weights, f"blocks.{i}", shape["heads"]) for i in range(shape["layers"])]
         size = self.layers[0].size
         self.frequency = 1000.0 ** (-np.arange(0, size, 2) / size)
+        self.forecast, self.forecast_bias = np.ascontiguousarray(weights["forecast.weight"]), weights["forecast.bias"]
+        self.momentum = weights["momentum"]
         self.bridge, self.bridge_bias = np.ascontiguousarray(weights["bridge.weight"]), weights["bridge.bias"]
         self.slots = weights["slots"]
         mixers = weights["mixers"].transpose(0, 2, 1)  # (30, small, 4 D)
@@ -79,6 +81,9 @@ class Runtime:
         depth = range(shape["depth_layers"])
         self.depth_layers = [Layer(weights, f"depth_blocks.{i}", shape["depth_heads"]) for i in depth]
         self.heads, self.biases = weights["heads"], weights["biases"]
+        self.aims = np.ascontiguousarray(weights["aims"].transpose(0, 2, 1))
+        self.sharpness = weights["sharpness"]
+        self.squares = np.square(self.codes.vectors).sum(-1) / 2
 
     def caches(self) -> list[Cache]:
         return [Cache(layer.heads, layer.size, self.window) for layer in self.layers]
@@ -101,6 +106,7 @@ class Runtime:
         h (width,); before, change: the last latents and their change (5, D); last: the row before (30,).
         """
         old = np.concatenate([self.codes.look_up(last)[0], np.repeat(change, TOKENS_PER_PART, axis=0)], axis=1)
+        foretold = before + self.momentum * change + (self.forecast @ h + self.forecast_bias).reshape(before.shape)
         base = self.bridge @ h + self.bridge_bias + self.slots + (self.mix_old @ old[..., None])[..., 0]
         kept = [
             (np.empty((m.heads, TOKENS_PER_FRAME, m.size), np.float32),
@@ -109,17 +115,21 @@ class Runtime:
         ]  # fmt: skip
         out = np.empty(TOKENS_PER_FRAME, np.int16)
         width = self.codes.width
-        told = np.zeros(2 * width, np.float32)  # the code chosen last; what is left of the part's last latent
+        told = np.zeros(2 * width, np.float32)  # the code chosen last; what is left of the part's foretold latent
         for slot in range(TOKENS_PER_FRAME):
             if slot % TOKENS_PER_PART == 0:
-                told[width:] = before[slot // TOKENS_PER_PART]
+                told[width:] = foretold[slot // TOKENS_PER_PART]
             x = base[slot] + self.mix_new[slot] @ told
             for layer, (keys, values) in zip(self.depth_layers, kept, strict=True):
                 q, k, v = (layer.qkv @ norm(x)).reshape(3, layer.heads, layer.size)
                 keys[:, slot], values[:, slot] = k, v
                 shares = softmax((keys[:, : slot + 1] @ q[..., None])[..., 0])
                 x = layer.finish(x, (shares[:, None] @ values[:, : slot + 1]).ravel())
-            out[slot] = token = pick(slot, self.heads[slot] @ norm(x) + self.biases[slot])
+            x = norm(x)
+            shift = self.aims[slot] @ x
+            near = self.codes.vectors[slot] @ (told[width:] + shift[:-1]) - self.squares[slot]
+            logits = self.heads[slot] @ x + self.biases[slot] + 2 * np.exp(self.sharpness[slot] + shift[-1]) * near
+            out[slot] = token = pick(slot, logits)
             told[:width] = self.codes.vectors[slot, token]
             told[width:] -= told[:width]
         return out

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from xdancer import weights
 from xdancer.choreographer import inputs
-from xdancer.choreographer.network import ChoreographerNetwork, Shape, slot_facts
+from xdancer.choreographer.network import PLAN, ChoreographerNetwork, Shape
 from xdancer.errors import UserError
 from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 from xdancer.tokenizer import PoseTokenizer
@@ -41,6 +41,7 @@ class ChoreographerConfig(BaseModel):
     learning_rate: float = Field(default=1.5e-3, gt=0)
     weight_decay: float = 0.05
     warmup: int = 100
+    forecast: float = Field(default=2.0, ge=0)  # weight of the forecast's error beside the cross entropy
     noise: float = Field(default=0.06, ge=0, lt=0.5)  # mean share of past tokens replaced, in most windows
     check_every: int = Field(default=200, gt=0)
     threads: int = Field(default=2, gt=0)
@@ -50,6 +51,7 @@ class ChoreographerConfig(BaseModel):
         default=[1.0] * TOKENS_PER_PART, min_length=TOKENS_PER_PART, max_length=TOKENS_PER_PART
     )
     top_p: float = Field(default=0.95, gt=0, le=1)
+    coherence: int = Field(default=6, ge=1)  # rows over which the sampling noise drifts from one draw to the next
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,9 +109,9 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
         rng = np.random.default_rng((config.seed, step))
-        loss = batch_loss(network, parts.codes, windows["train"], rng, config, config.noise)
+        loss, error = batch_loss(network, parts.codes, windows["train"], rng, config, config.noise)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + config.forecast * error).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         total, done = total + float(loss.detach()), done + 1
@@ -146,9 +148,10 @@ def build(config: ChoreographerConfig, parts: Parts) -> ChoreographerNetwork:
     """A network with fresh weights. Raises UserError on a wrong key of `shape`."""
     columns = inputs.n_inputs(len(config.styles), parts.codes.width)
     try:
-        return ChoreographerNetwork(Shape(inputs=columns, code=parts.codes.width, **config.shape))
+        shape = Shape(inputs=columns, code=parts.codes.width, **config.shape)
     except TypeError as error:
         raise UserError(f"shape: {error}") from error
+    return ChoreographerNetwork(shape, torch.from_numpy(parts.codes.vectors))
 
 
 def groups(network: ChoreographerNetwork, config: ChoreographerConfig) -> list[dict[str, Any]]:
@@ -172,24 +175,33 @@ def _resume(path: Path, network: ChoreographerNetwork, optimiser: torch.optim.Op
 def batch_loss(
     network: ChoreographerNetwork, codes: inputs.Codes, windows: Windows, rng: np.random.Generator,
     config: ChoreographerConfig, noise: float,
-) -> torch.Tensor:  # fmt: skip
-    """Mean cross entropy, nats a token, of a random batch; the depth part on a share of the frames."""
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Of a random batch: mean cross entropy, nats a token, on a share of the frames; the forecast's error on all."""
     x, targets, shown, earlier = windows.batch(rng, config.windows, config.frames, noise)
     n, frames = targets.shape[:2]
     picked = np.sort(rng.permutation(n * frames)[: max(int(n * frames * config.depth_share), 1)])
     rows = [part.reshape(n * frames, -1)[picked] for part in (targets, shown, earlier)]
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
-        states = network.frames(torch.from_numpy(x)).flatten(0, 1)[torch.from_numpy(picked)]
-        logits = network.depth(states, facts(codes, *rows))
+        states, foretold = network.frames(torch.from_numpy(x))
+        chosen = torch.from_numpy(picked)
+        logits = network.depth(states.flatten(0, 1)[chosen], foretold.flatten(0, 1)[chosen], *facts(codes, *rows))
     wanted = torch.from_numpy(rows[0].astype(np.int64))
-    return F.cross_entropy(logits.float().reshape(-1, CODEBOOK_SIZE), wanted.reshape(-1))
+    bits = F.cross_entropy(logits.float().reshape(-1, CODEBOOK_SIZE), wanted.reshape(-1))
+    true = torch.from_numpy(codes.latents(targets)).view_as(foretold)
+    error = F.smooth_l1_loss(foretold, true, beta=0.25)
+    # The next frame is mostly inertia; what comes half a beat on has to be understood. Ground gained in few steps.
+    plans = network.planned(states, foretold)
+    for k, later in enumerate(PLAN):
+        error = error + 0.25 * F.smooth_l1_loss(plans[:, :-later, k], true[:, later:], beta=0.25)
+    return bits, error
 
 
-def facts(codes: inputs.Codes, rows: np.ndarray, before: np.ndarray, earlier: np.ndarray) -> torch.Tensor:
-    """What the slots of token rows (N, 30) are told, given the rows one and two before: (N, 30, 4 D)."""
-    last = codes.latents(before)
-    parts = (codes.look_up(rows), last, last - codes.latents(earlier), codes.look_up(before))
-    return slot_facts(*(torch.from_numpy(part) for part in parts))
+def facts(
+    codes: inputs.Codes, rows: np.ndarray, before: np.ndarray, earlier: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Codes of token rows (N, 30), the change before them, and the last codes, given the rows one and two before."""
+    change = codes.latents(before) - codes.latents(earlier)
+    return torch.from_numpy(codes.look_up(rows)), torch.from_numpy(change), torch.from_numpy(codes.look_up(before))
 
 
 @torch.no_grad()
@@ -198,7 +210,7 @@ def held_out_bits(
 ) -> float:
     """Bits a frame of clean held-out windows, the same ones each time."""
     rngs = (np.random.default_rng((99, k)) for k in range(batches))
-    return BITS * float(np.mean([float(batch_loss(network, codes, windows, rng, config, 0.0)) for rng in rngs]))
+    return BITS * float(np.mean([float(batch_loss(network, codes, windows, rng, config, 0.0)[0]) for rng in rngs]))
 
 
 def default_start(dances: list[Dance]) -> np.ndarray:
@@ -214,7 +226,7 @@ def write(
     start: np.ndarray,
 ) -> None:  # fmt: skip
     """The weights as `Choreographer` reads them."""
-    state = dict(network.state_dict())
+    state = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("plan.")}
     state["codebooks"] = torch.from_numpy(np.ascontiguousarray(parts.codebooks))
     state["spread"] = torch.from_numpy(parts.spread)
     values = {
@@ -223,7 +235,7 @@ def write(
         "styles": config.styles,
         "stages": parts.stages,
         "start": [int(token) for token in start],
-        "sampling": {"temperature": config.temperature, "top_p": config.top_p},
+        "sampling": {"temperature": config.temperature, "top_p": config.top_p, "coherence": config.coherence},
         "energy_quantiles": [round(float(q), 4) for q in parts.quantiles],
         "shape": network.shape.to_dict(),
     }

@@ -13,6 +13,7 @@ from xdancer.errors import UserError
 from xdancer.evaluation.alignment import speed
 from xdancer.pose.layout import N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 
+STEADY = 0.8  # frames
 HEARD = ("tempo", "beat_phase", "bar_phase", "confidence")
 
 
@@ -68,11 +69,19 @@ def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: l
 
 def _encode(path: Path, views: np.ndarray, tokenizer: Any) -> None:
     poses = views.astype(np.float32)
-    tokens = np.stack([tokenizer.encode(pose) for pose in poses])
+    tokens = np.stack([tokenizer.encode(steadied(pose)) for pose in poses])
     energy = np.stack([motion_energy(pose) for pose in poses]).astype(np.float16)
     draft = path.with_suffix(".draft.npz")
     np.savez_compressed(draft, tokens=tokens, energy=energy)
     draft.rename(path)
+
+
+def steadied(pose: np.ndarray) -> np.ndarray:
+    """A pose (T, 60, 3) without the detector's jitter: Gaussian over time, weighted by confidence. To dance the jitter
+    as well would only cost capacity."""
+    weight = gaussian_filter1d(pose[..., 2:], STEADY, axis=0)
+    place = gaussian_filter1d(pose[..., :2] * pose[..., 2:], STEADY, axis=0) / np.maximum(weight, 1e-6)
+    return np.where(pose[..., 2:] > 0, np.concatenate([place, weight], axis=-1), 0.0).astype(np.float32)
 
 
 def motion_energy(pose: np.ndarray) -> np.ndarray:

@@ -1,0 +1,123 @@
+import argparse
+import json
+
+import numpy as np
+import pytest
+import torch
+from models import TINY_CHOREOGRAPHER, tiny_tokenizer
+
+from xdancer.choreographer import Choreographer
+from xdancer.errors import UserError
+from xdancer.evaluation import choreographer as evaluation
+from xdancer.music.features import N_FEATURES
+from xdancer.pose.layout import N_JOINTS
+from xdancer.training import choreographer as training
+from xdancer.training.dances import Song, clock_rows
+
+FRAMES = 150
+
+
+def write_corpus(folder):
+    """Two songs, one held out, each with a dance in two views that sways on the beat."""
+    rng = np.random.default_rng(0)
+    (folder / "songs").mkdir(parents=True)
+    (folder / "dances").mkdir()
+    beat = (np.arange(FRAMES) + 1) / 15
+    clock = {"tempo": np.full(FRAMES, 120.0), "beat_phase": beat % 1, "bar_phase": beat / 4 % 1,
+             "confidence": np.ones(FRAMES)}  # fmt: skip
+    for name, split in (("one", "train"), ("two", "val")):
+        np.savez(
+            folder / "songs" / f"{name}.npz", name=name, split=split, beats_s=np.arange(0.5, 5, 0.5),
+            heard_features=rng.random((FRAMES, N_FEATURES)).astype(np.float16),
+            **{f"{kind}_{k}": v.astype(np.float32) for kind in ("heard", "exact") for k, v in clock.items()},
+        )  # fmt: skip
+        views = np.ones((2, FRAMES, N_JOINTS, 3), np.float32)
+        views[..., :2] = rng.uniform(150, 400, (2, 1, N_JOINTS, 2)) + 20 * np.sin(np.pi * beat)[:, None, None]
+        np.savez(
+            folder / "dances" / f"{name}-0.npz", song=name, split=split, views=views.astype(np.float16),
+            idle=np.zeros(FRAMES, bool), source=np.full(FRAMES, "x"), style=np.full(FRAMES, "salsa"),
+            energy=np.ones(FRAMES, np.float32),
+        )  # fmt: skip
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("choreography")
+    tiny_tokenizer(place / "tokenizer")
+    write_corpus(place / "corpus")
+    return place
+
+
+def config(place, run, **more):
+    values = {
+        "name": "tiny", "corpus": str(place / "corpus"), "run": str(place / run), "steps": 30, "windows": 2,
+        "tokenizer": str(place / "tokenizer"), "frames": 48, "check_every": 10, "threads": 1, "warmup": 2,
+        "learning_rate": 5e-3, "shape": TINY_CHOREOGRAPHER, "bfloat16": False,
+    }  # fmt: skip
+    return training.ChoreographerConfig(**values | more)
+
+
+def test_training_learns_and_an_interrupted_run_ends_the_same(place):
+    straight = training.train(config(place, "straight"))
+    log = [json.loads(line) for line in (place / "straight" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["train_bits"] < 0.9 * log[0]["train_bits"]
+    training.train(config(place, "cut"), stop_at=17)
+    resumed = training.train(config(place, "cut"))
+    assert resumed["sha256"] == straight["sha256"]
+    assert Choreographer.from_pretrained(straight["weights"]).styles[1] == "salsa"
+
+
+def test_a_trained_model_is_evaluated_beside_the_truth(place, tmp_path):
+    made = training.train(config(place, "short", steps=1, check_every=1))
+    arguments = [
+        "--choreographer",
+        made["weights"],
+        "--tokenizer",
+        str(place / "tokenizer"),
+        "--pictures",
+        str(tmp_path),
+    ]
+    parser = argparse.ArgumentParser()
+    evaluation.add_arguments(parser)
+    result = evaluation.run(parser.parse_args([str(place / "corpus"), *arguments]))
+    assert result["songs"] == 1 and result["rows"]["truth"]["recall_excess"] == pytest.approx(1.0, abs=1.0)
+    assert "model" in evaluation.report(result)
+    assert (tmp_path / "two.png").exists()
+
+
+def test_heard_clocks_are_run_on_by_the_lead_and_exact_ones_are_not():
+    frames = 60
+    beat = (np.arange(frames) + 1) / 15
+    exact = np.stack([np.full(frames, 120.0), beat % 1, beat / 4 % 1, np.ones(frames)], axis=1).astype(np.float32)
+    song = Song(np.zeros((frames, 160), np.float16), exact, exact)
+    rows = np.arange(20, 40)
+    heard, known = (clock_rows(song, rows, 10, kind) for kind in ("heard", "exact"))
+    np.testing.assert_allclose(heard, known, atol=1e-4)  # a steady beat, run on, is the beat itself
+    late = clock_rows(song, np.arange(20), 10, "heard")
+    assert not late[:10, 160:179].any() and late[10:, 178].all(), "before the music there is no clock"
+    assert (late[:10, 39] == 1).all(), "before the music there is silence"
+
+
+def test_a_corpus_without_dances_is_one_line(place, tmp_path):
+    with pytest.raises(UserError, match="no train dances"):
+        training.train(config(place, "none", corpus=str(tmp_path)))
+
+
+def test_a_wrong_key_is_named(tmp_path):
+    path = tmp_path / "wrong.yaml"
+    path.write_text("name: x\ncorpus: y\nrun: z\nsteps: 1\nstepz: 2\n")
+    with pytest.raises(UserError, match="stepz"):
+        training.load_config(path)
+
+
+def test_what_a_slot_is_told_comes_from_the_past_and_the_slots_before():
+    from xdancer.choreographer.network import slot_facts
+
+    codes = torch.randn(1, 30, 12)
+    told = slot_facts(codes, torch.zeros(1, 5, 12), torch.zeros(1, 5, 12), torch.zeros(1, 30, 12))
+    changed = codes.clone()
+    changed[:, 8] += 1.0
+    moved = slot_facts(changed, torch.zeros(1, 5, 12), torch.zeros(1, 5, 12), torch.zeros(1, 30, 12)) - told
+    assert np.flatnonzero((moved.abs() > 1e-4).any(-1)[0]).tolist() == [9, 10, 11]
+    np.testing.assert_allclose(told[0, 10, 12:24], -codes[0, 6:10].sum(0), atol=1e-6)
