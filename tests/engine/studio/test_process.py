@@ -48,17 +48,26 @@ def rendered(config: Config, song: Path) -> np.ndarray:
 
 
 async def played(config: Config, song: Path, kill_at: int | None = None) -> tuple[Show, Memory]:
-    """The song in real time, until all of it was danced and shown; its studio is killed once it made `kill_at` frames."""
-    show = Show(config, file_source(str(song), loop=False), Studios)
+    """The song in real time, until all was danced and shown. With `kill_at` the studio is killed once it has made that
+    many frames; the sound pauses there until a spare is ready."""
+    source = file_source(str(song), loop=False)
+    pull, playing = source.pull, asyncio.Event()
+    source.pull = lambda: pull() if playing.is_set() else None  # type: ignore[method-assign]
+    playing.set()
+    show = Show(config, source, Studios)
     memory = Memory()
     show.outlets.append(memory)
     running = asyncio.create_task(show.run())
-    while len(memory.shown_at) < FRAMES or show.studios.newest < FRAMES:
-        await asyncio.sleep(0.02)
-        assert not running.done(), running.result()
-        if kill_at is not None and len(memory.made_at) >= kill_at and show.studios.spare_ready:
-            os.kill(show.studios._current.pid, signal.SIGKILL)  # type: ignore[union-attr]
-            kill_at = None
+    async with asyncio.timeout(120):
+        while len(memory.shown_at) < FRAMES or show.studios.newest < FRAMES:
+            await asyncio.sleep(0.02)
+            assert not running.done(), running.result()
+            if kill_at is not None and len(memory.made_at) >= kill_at:
+                playing.clear()
+                if show.studios.spare_ready:
+                    os.kill(show.studios._current.pid, signal.SIGKILL)  # type: ignore[union-attr]
+                    playing.set()
+                    kill_at = None
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     return show, memory
