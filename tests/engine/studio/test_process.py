@@ -59,7 +59,7 @@ async def played(config: Config, song: Path, kill_at: int | None = None) -> tupl
     show.outlets.append(memory)
     running = asyncio.create_task(show.run())
     async with asyncio.timeout(120):
-        while len(memory.shown_at) < FRAMES or show.studios.newest < FRAMES:
+        while len(memory.shown_at) < FRAMES or show.studios.newest < FRAMES or kill_at is not None:
             await asyncio.sleep(0.02)
             assert not running.done(), running.result()
             if kill_at is not None and len(memory.made_at) >= kill_at:
