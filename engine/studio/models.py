@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from engine.config import Config
 from xdancer.errors import UserError
+from xdancer.music.frame import HOP
 
 if TYPE_CHECKING:
     from xdancer import Choreographer, MusicAnalyzer, PoseTokenizer, SkeletonRenderer
@@ -38,12 +41,25 @@ def load_models(config: Config) -> Models:
 
     MusicAnalyzer()  # its weights are found now or never
     tokenizer = PoseTokenizer.from_pretrained(config.weights.tokenizer)
-    return Models(
+    models = Models(
         analyzer=MusicAnalyzer,
         tokenizer=tokenizer,
         choreographer=Choreographer.from_pretrained(config.weights.choreographer, tokenizer),
         renderer=SkeletonRenderer(config.width, config.height),
     )
+    _rehearse(models, config.weights.choreographer)
+    return models
+
+
+def _rehearse(models: Models, name: str) -> None:
+    """Dance a frame: weights of another shape are found out before the show, and its first frame is not the slowest."""
+    try:
+        (music,) = models.analyzer().push(np.zeros(HOP, np.float32))
+        rows = models.choreographer.stream().step([music]).tokens
+        models.renderer.draw(models.tokenizer.decode(rows)[-1])
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"choreographer {name!r} does not fit this version of xdancer ({reason})") from None
 
 
 def check_renderer(config: Config) -> None:

@@ -10,10 +10,12 @@ import av
 import numpy as np
 import pytest
 import soundfile
+import torch
 from models import tiny_choreographer, tiny_tokenizer
 
 from engine.cli import main
 from xdancer.music.demo import click_track
+from xdancer.weights import load_arrays, save
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +131,17 @@ def test_rendering_needs_no_torch(tmp_path: Path, weights: list[str]) -> None:
     arguments = ["render", str(song), "-o", str(tmp_path / "out.mp4"), *weights]
     code = f"import sys; from engine.cli import main; main({arguments!r}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
+
+
+def test_weights_of_another_shape_are_found_out_before_anything_is_written(
+    tmp_path: Path, weights: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    song = str(wav(tmp_path / "song.wav", NOISE[:, :2]))
+    good = Path(weights[1].partition("=")[2])
+    arrays, config = load_arrays(good)
+    arrays["stem.weight"] = arrays["stem.weight"][:, :-5]
+    other = tmp_path / "other"
+    save(other, {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}, config)
+    said = complaint(capsys, song, "-o", str(tmp_path / "out.mp4"), *weights, f"weights.choreographer={other}")
+    assert "does not fit this version" in said
+    assert not (tmp_path / "out.mp4").exists()
