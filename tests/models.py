@@ -36,9 +36,8 @@ def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0) ->
     """Write a choreographer with random weights for `tokenizer` to `folder` and load it."""
     torch.manual_seed(seed)
     config = choreography.ChoreographerConfig(name="tiny", corpus="", run="", steps=1, shape=TINY_CHOREOGRAPHER)
-    books, stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
-    spread = np.ones((5, 6 // stages * 6), np.float32)
-    parts = choreography.Parts(books, stages, spread, np.linspace(0, 1, 33))
+    spread = np.ones((5, tokenizer.embed(np.zeros((1, 5, 6), np.int16)).shape[-1]), np.float32)
+    parts = choreography.Parts(tokenizer, spread, np.linspace(0, 1, 33))
     network = choreography.build(config, parts)
     for name, parameter in network.named_parameters():
         if name.endswith(("out.weight", "down.weight", "forecast.weight", "aims")):  # zero in a fresh network

@@ -12,7 +12,7 @@ PEER_FRAMES = 6
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     import torch
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     from xdancer import weights
     from xdancer.choreographer import Choreographer

@@ -13,6 +13,7 @@ from xdancer.choreographer.runtime import Runtime
 from xdancer.errors import UserError
 from xdancer.music.frame import BeatState, MusicFrame
 from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART, check_tokens
+from xdancer.tokenizer import PoseTokenizer
 
 __all__ = ["Choreographer", "DanceStream", "TokenBlock"]
 
@@ -24,10 +25,13 @@ class Choreographer:
     `style` takes; `start` is a pose to begin from, int16 (1, 5, 6).
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray], config: dict[str, Any], sha256: str = "") -> None:
+    def __init__(
+        self, arrays: dict[str, np.ndarray], config: dict[str, Any], tokenizer: PoseTokenizer, sha256: str = ""
+    ) -> None:
         self.config = config
         self.name: str = config["name"]
         self.sha256 = sha256
+        self.tokenizer = tokenizer
         self.tokenizer_sha256: str = config["tokenizer"]
         self.styles: tuple[str, ...] = tuple(config["styles"])
         self.start = check_tokens(np.array(config["start"]).reshape(1, N_PARTS, TOKENS_PER_PART))
@@ -35,20 +39,19 @@ class Choreographer:
         self.runtime = Runtime(arrays, config)
 
     @classmethod
-    def from_pretrained(cls, name: str = "live", tokenizer: Any = None) -> "Choreographer":
+    def from_pretrained(cls, name: str = "live", tokenizer: PoseTokenizer | None = None) -> "Choreographer":
         """Load a shipped name ("live": the current version), a local folder or a hub id.
 
-        `tokenizer`: the `PoseTokenizer` whose tokens it is to speak, checked where given (else see `check`).
-        Raises UserError where the model is missing, damaged, or made for another tokenizer.
+        `tokenizer`: whose tokens it is to speak; the shipped one where none is given. Raises UserError where it is
+        missing, damaged, or made for another tokenizer.
         """
         folder = weights.find("choreographer", str(name))
         arrays, config = weights.load_arrays(folder)
         try:
-            made = cls(arrays, config, weights.sha256(folder))
+            made = cls(arrays, config, tokenizer or PoseTokenizer.from_pretrained(), weights.sha256(folder))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"{folder}: not a choreographer ({type(error).__name__}: {error})") from error
-        if tokenizer is not None:
-            made.check(tokenizer.sha256)
+        made.check(made.tokenizer.sha256)
         return made
 
     def check(self, tokenizer_sha256: str) -> None:
@@ -89,7 +92,10 @@ class DanceStream:
         self._music = -1  # newest music frame heard
         self._last = start[0].reshape(TOKENS_PER_FRAME).astype(np.int16)
         self._start = self._runtime.codes.latents(self._last)[0]
-        self._before, self._change = self._start, np.zeros_like(self._start)
+        self._before = self._start
+        self._limbs = model.tokenizer.stream()
+        pose = self._limbs.decode(start[:1])
+        self._poses = np.repeat(pose, max(model.tokenizer.runtime.encoder_field - 1, 2), axis=0)  # the last few
         self._past = np.zeros((inputs.CONTEXT_SPAN, TOKENS_PER_FRAME), np.int16)  # ring: row r stands at r % span
         self._context = np.repeat(self._start[None], inputs.CONTEXT_FRAMES, axis=0)
 
@@ -130,28 +136,38 @@ class DanceStream:
         self._past[:] = flat[np.arange(len(self._past)) % len(flat)]  # what is older is not known: as good as any
         self._past[np.arange(first, stop) % len(self._past)] = flat
         latents = self._runtime.codes.latents(flat)
-        changes = np.diff(latents, axis=0, prepend=latents[:1] if first else self._start[None])
+        self._limbs = self._model.tokenizer.stream()
+        poses = self._limbs.decode(flat.reshape(-1, N_PARTS, TOKENS_PER_PART))
+        kept = len(self._poses)
+        poses = np.concatenate([np.repeat(poses[:1], kept, axis=0), poses])
         self._remind(first)
         for frame in frames:
             heard = self._listener.push(frame.features)
             self._row = frame.index + self.lead
             known = self._row - first
-            if known > 0:
-                self._before, self._change = latents[known - 1], changes[known - 1]
             if known >= 0:
+                self._before, self._poses = latents[max(known - 1, 0)], poses[known : known + kept]
                 self._runtime.frame(self._told(heard, frame.beat, self.lead), self._row, self._caches)
         self._row, self._music = stop, stop - self.lead - 1
-        self._last, self._before, self._change = flat[-1], latents[-1], changes[-1]
+        self._last, self._before, self._poses = flat[-1], latents[-1], poses[-kept:]
 
     def _make(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
         """The next token row (30,)."""
         state = self._runtime.frame(self._told(heard, beat, lead), self._row, self._caches)
-        row = self._runtime.tokens(state, self._before, self._change, self._last, self._picker())
-        latent = self._runtime.codes.latents(row)[0]
-        self._change, self._before, self._last = latent - self._before, latent, row
+        foretold = self._runtime.foretell(state, self._poses[-1], self._poses[-2])
+        row = self._runtime.tokens(state, self._aim(foretold), self._last, self._picker())
+        self._before, self._last = self._runtime.codes.latents(row)[0], row
+        pose = self._limbs.decode(row.reshape(1, N_PARTS, TOKENS_PER_PART))
+        self._poses = np.concatenate([self._poses[1:], pose])
         self._past[self._row % len(self._past)] = row
         self._row += 1
         return row
+
+    def _aim(self, foretold: np.ndarray) -> np.ndarray:
+        """The latents (5, D) that the tokenizer's encoder would give the next pose (60, 3)."""
+        runtime = self._model.tokenizer.runtime
+        poses = np.concatenate([self._poses, foretold[None]])[-runtime.encoder_field :]
+        return runtime.latents(poses.astype(np.float32))[0] / self._runtime.spread
 
     def _told(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
         """The frame's input vector."""
@@ -160,8 +176,9 @@ class DanceStream:
         phase, bar = beat.phases_after(lead)
         now = inputs.clock(np.array(phase), np.array(bar), np.array(beat.tempo), np.array(beat.confidence))
         wishes = inputs.controls(self.energy, self.style, self._model.styles)
-        dance = (self._before, self._change, self._context, self._start)
-        return np.concatenate([heard, now, inputs.ahead(lead), wishes, *(part.ravel() for part in dance)])
+        seen = inputs.body(self._poses[-1], self._poses[-2])
+        dance = (self._before, self._context, self._start)
+        return np.concatenate([heard, now, inputs.ahead(lead), wishes, seen, *(part.ravel() for part in dance)])
 
     def _remind(self, row: int) -> None:
         """Choose the frames of its own past that the dance at `row` is reminded of."""

@@ -1,8 +1,9 @@
 """What the choreographer is told at each frame: one vector, laid out the same way in training and on stage.
 
 Columns: music (features, then their means over three time constants), the beat clock of the frame to be made, lead,
-energy, style; then latents of five parts each: the frame before, its change, eight frames of the last two minutes, and
-the start pose. A latent is what a part's tokens stand for: the sum of their code vectors.
+energy, style; the pose of the frame before and how it moved, as the tokens decode; then latents of five parts each: the
+frame before, eight frames of the last two minutes, and the start pose. A latent is what a part's tokens stand for: the
+sum of their code vectors.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,16 @@ import numpy as np
 
 from xdancer.music.features import N_FEATURES
 from xdancer.music.frame import FPS
-from xdancer.pose.layout import CODE_DIM, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
+from xdancer.pose.layout import (
+    CANVAS_HEIGHT,
+    CANVAS_WIDTH,
+    CODE_DIM,
+    INDEX,
+    N_JOINTS,
+    N_PARTS,
+    TOKENS_PER_FRAME,
+    TOKENS_PER_PART,
+)
 
 SUMMARY_SECONDS = (1.0, 8.0, 60.0)
 HARMONICS = 4
@@ -22,6 +32,10 @@ MAX_LEAD = 60
 CONTEXT_FRAMES = 8  # of its own dance, chosen anew every CONTEXT_EVERY frames from the last CONTEXT_SPAN
 CONTEXT_EVERY = 64
 CONTEXT_SPAN = 120 * FPS
+N_BODY = 5 * N_JOINTS
+UNIT, QUICK = 128.0, 4.0  # px; how much larger movement is written than places
+CENTRE = np.array([CANVAS_WIDTH / 2, CANVAS_HEIGHT / 2], dtype=np.float32)
+NECK = INDEX["neck"]
 _KEEP = np.exp(-1.0 / (np.array(SUMMARY_SECONDS) * FPS))[:, None]
 
 
@@ -121,9 +135,37 @@ class Codes:
         return self.look_up(rows).reshape(-1, N_PARTS, TOKENS_PER_PART, self.width).sum(2)
 
 
+def places(pose: np.ndarray) -> np.ndarray:
+    """Poses (..., 60, 3) -> float32 (..., 60, 2): each joint from the neck, the neck from the canvas's middle, in units
+    of 128 px; 0 where a joint is not seen."""
+    neck = np.where(pose[..., NECK, 2:] > 0, pose[..., NECK, :2], CENTRE)
+    out = (pose[..., :2] - neck[..., None, :]) / UNIT
+    out[..., NECK, :] = (neck - CENTRE) / UNIT
+    return np.where(pose[..., 2:] > 0, out, 0.0).astype(np.float32)
+
+
+def posed(place: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """The poses (..., 60, 3) that have these places (..., 60, 2) and confidences (..., 60)."""
+    xy = place * UNIT
+    xy[..., NECK, :] += CENTRE
+    neck = xy[..., NECK : NECK + 1, :].copy()
+    xy = xy + neck
+    xy[..., NECK, :] -= neck[..., 0, :]
+    return np.concatenate([xy, confidence[..., None]], axis=-1) * (confidence[..., None] > 0)
+
+
+def body(before: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+    """The poses one and two frames before (..., 60, 3) as float32 (..., N_BODY): places, confidence, movement."""
+    here, there = places(before), places(earlier)
+    moved = (here - there) * ((before[..., 2:] > 0) & (earlier[..., 2:] > 0)) * QUICK
+    size = before.shape[:-2]
+    parts = (here.reshape(*size, -1), before[..., 2], moved.reshape(*size, -1))
+    return np.concatenate(parts, axis=-1, dtype=np.float32)
+
+
 def n_inputs(styles: int, width: int) -> int:
     """Columns of a frame's input vector."""
-    return N_MUSIC + N_CLOCK + N_LEAD + 2 + styles + N_PARTS * width * (3 + CONTEXT_FRAMES)
+    return n_outside(styles) + N_BODY + N_PARTS * width * (2 + CONTEXT_FRAMES)
 
 
 def n_outside(styles: int) -> int:

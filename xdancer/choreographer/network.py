@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xdancer.choreographer.inputs import CONTEXT_FRAMES
-from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
-
+from xdancer.choreographer.inputs import CONTEXT_FRAMES, N_BODY, QUICK
+from xdancer.pose.layout import CODEBOOK_SIZE, N_JOINTS, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 
 PLAN = (4, 8, 15)  # frames past the next one that training asks the frame part to foretell as well
 
@@ -91,10 +90,13 @@ class Block(nn.Module):
 class ChoreographerNetwork(nn.Module):
     """`frames` over time, `depth` over the tokens of a frame.
 
-    The frame part also foretells the latents themselves. A token's logit is then a Gaussian's about what is left of
-    that forecast after the codes chosen so far (2 s r.c - s c.c: how residual quantisation chose it), plus what the
-    depth part adds: both to the point aimed at and to each token by name.
+    The frame part also foretells the next pose, and the tokenizer's encoder says which latents that would have. A
+    token's logit is then a Gaussian's about what is left of those after the codes chosen so far (2 s r.c - s c.c: how
+    residual quantisation chooses), plus what the depth part adds: to the point aimed at and to each token by name.
     """
+
+    vectors: Tensor
+    squares: Tensor
 
     def __init__(self, shape: Shape, vectors: Tensor) -> None:
         """vectors (30, 512, D): the tokenizer's code vectors, in units of the latents' spread."""
@@ -105,9 +107,8 @@ class ChoreographerNetwork(nn.Module):
         d, small, code = shape.width, shape.depth_width, shape.code
         self.stem = nn.Linear(shape.inputs, d)
         self.blocks = nn.ModuleList(Block(d, shape.heads, shape.hidden) for _ in range(shape.layers))
-        self.forecast = nn.Linear(d, N_PARTS * code)
-        self.plan = nn.Linear(d, len(PLAN) * N_PARTS * code)  # in training only
-        self.momentum = nn.Parameter(torch.full((N_PARTS, code), 0.5))
+        self.forecast = nn.Linear(d, 2 * N_JOINTS)
+        self.plan = nn.Linear(d, len(PLAN) * 2 * N_JOINTS)  # in training only
         self.bridge = nn.Linear(d, small)
         self.slots = nn.Parameter(0.1 * torch.randn(TOKENS_PER_FRAME, small))
         self.mixers = nn.Parameter(torch.randn(TOKENS_PER_FRAME, 4 * code, small) * (4 * code) ** -0.5)
@@ -122,7 +123,7 @@ class ChoreographerNetwork(nn.Module):
         nn.init.zeros_(self.forecast.bias)
 
     def frames(self, x: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
-        """Frame vectors (B, T, inputs) -> states (B, T, width) and foretold latents (B, T, 5, D)."""
+        """Frame vectors (B, T, inputs) -> states (B, T, width) and foretold places (B, T, 60, 2)."""
         rows = torch.arange(x.shape[1])
         behind = rows[:, None] - rows
         mask = additive((behind >= 0) & (behind < self.shape.window))
@@ -131,18 +132,19 @@ class ChoreographerNetwork(nn.Module):
         for block in self.blocks:
             h = block(h, mask, turn)
         h = norm(h)
-        size = (*x.shape[:2], N_PARTS, self.shape.code)
-        begin = n_outside_of(self.shape.inputs, self.shape.code)
-        before, change = x[..., begin:].split(N_PARTS * self.shape.code, dim=-1)[:2]
-        return h, before.view(size) + self.momentum * change.view(size) + self.forecast(h).float().view(size)
+        begin = self.shape.inputs - N_BODY - N_PARTS * self.shape.code * (2 + CONTEXT_FRAMES)
+        here, _, moved = x[..., begin : begin + N_BODY].split((2 * N_JOINTS, N_JOINTS, 2 * N_JOINTS), dim=-1)
+        foretold = here + (moved + self.forecast(h).float()) / QUICK
+        return h, foretold.view(*x.shape[:2], N_JOINTS, 2)
 
     def planned(self, h: Tensor, foretold: Tensor) -> Tensor:
-        """States and foretold latents of `frames` -> latents of the frames PLAN later (B, T, len(PLAN), 5, D)."""
-        return foretold[:, :, None] + self.plan(h).float().view(*h.shape[:2], len(PLAN), *foretold.shape[2:])
+        """States and foretold places of `frames` -> places PLAN frames later (B, T, len(PLAN), 60, 2)."""
+        return foretold[:, :, None] + self.plan(h).float().view(*h.shape[:2], len(PLAN), N_JOINTS, 2)
 
-    def depth(self, h: Tensor, foretold: Tensor, codes: Tensor, change: Tensor, before_codes: Tensor) -> Tensor:
-        """States (N, width) and facts (see `slot_facts`) -> logits (N, 30, 512)."""
-        facts = slot_facts(codes, foretold, change, before_codes)
+    def depth(self, h: Tensor, aim: Tensor, codes: Tensor, before_codes: Tensor) -> Tensor:
+        """States (N, width), the latents aimed at (N, 5, D), codes of this frame's tokens and of the last's (N, 30, D)
+        -> logits (N, 30, 512)."""
+        facts = slot_facts(codes, aim, before_codes)
         x = self.bridge(h)[:, None] + self.slots
         x = x + torch.bmm(facts.transpose(0, 1).to(x.dtype), self.mixers.to(x.dtype)).transpose(0, 1)
         mask = additive(torch.ones(TOKENS_PER_FRAME, TOKENS_PER_FRAME, dtype=torch.bool).tril())
@@ -158,21 +160,15 @@ class ChoreographerNetwork(nn.Module):
             return (named.float() + sharp[..., None] * near).transpose(0, 1)
 
 
-def n_outside_of(columns: int, code: int) -> int:
-    """Where the latents begin in a frame vector of `columns`."""
-    return columns - N_PARTS * code * (3 + CONTEXT_FRAMES)
+def slot_facts(codes: Tensor, aim: Tensor, before_codes: Tensor) -> Tensor:
+    """What each slot is told: the code chosen for the slot before; what is left of the latent the part aims at after
+    the codes chosen so far; the code this slot had in the frame before; the aim itself. All D wide.
 
-
-def slot_facts(codes: Tensor, foretold: Tensor, change: Tensor, before_codes: Tensor) -> Tensor:
-    """What each slot is told: the code chosen for the slot before; what is left of the part's foretold latent after
-    the codes chosen so far; the code this slot had in the frame before; the part's last change. All (N, ...), D wide.
-
-    codes, before_codes (N, 30, D): of this frame's tokens and the last's. foretold, change (N, 5, D). -> (N, 30, 4 D)
+    codes, before_codes (N, 30, D): of this frame's tokens and the last's. aim (N, 5, D). -> (N, 30, 4 D)
     """
     n, _, width = codes.shape
     last = torch.cat([codes.new_zeros(n, 1, width), codes[:, :-1]], dim=1)
     by_part = codes.view(n, -1, TOKENS_PER_PART, width)
     so_far = by_part.cumsum(2) - by_part
-    left = (foretold[:, :, None] - so_far).reshape(n, TOKENS_PER_FRAME, width)
-    moved = change.repeat_interleave(TOKENS_PER_PART, dim=1)
-    return torch.cat([last, left, before_codes, moved], dim=-1)
+    left = (aim[:, :, None] - so_far).reshape(n, TOKENS_PER_FRAME, width)
+    return torch.cat([last, left, before_codes, aim.repeat_interleave(TOKENS_PER_PART, dim=1)], dim=-1)

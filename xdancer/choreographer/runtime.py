@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from xdancer.choreographer.inputs import Codes
-from xdancer.pose.layout import TOKENS_PER_FRAME, TOKENS_PER_PART
+from xdancer.choreographer.inputs import QUICK, Codes, body, posed
+from xdancer.pose.layout import N_JOINTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 
 Array = np.ndarray
 SPARE = 192  # rows a cache grows beyond its window before it is moved back
@@ -66,13 +66,13 @@ class Runtime:
     def __init__(self, weights: dict[str, Array], config: dict[str, Any]) -> None:
         shape = config["shape"]
         self.window: int = shape["window"]
+        self.spread = weights["spread"]
         self.codes = Codes(weights["codebooks"], config["stages"], weights["spread"])
         self.stem, self.stem_bias = np.ascontiguousarray(weights["stem.weight"]), weights["stem.bias"]
         self.layers = [Layer(weights, f"blocks.{i}", shape["heads"]) for i in range(shape["layers"])]
         size = self.layers[0].size
         self.frequency = 1000.0 ** (-np.arange(0, size, 2) / size)
         self.forecast, self.forecast_bias = np.ascontiguousarray(weights["forecast.weight"]), weights["forecast.bias"]
-        self.momentum = weights["momentum"]
         self.bridge, self.bridge_bias = np.ascontiguousarray(weights["bridge.weight"]), weights["bridge.bias"]
         self.slots = weights["slots"]
         mixers = weights["mixers"].transpose(0, 2, 1)  # (30, small, 4 D)
@@ -100,13 +100,18 @@ class Runtime:
             h = layer.finish(h, (shares[:, None] @ values).ravel())
         return norm(h)
 
-    def tokens(self, h: Array, before: Array, change: Array, last: Array, pick: Any) -> Array:
+    def foretell(self, h: Array, before: Array, earlier: Array) -> Array:
+        """The next pose (60, 3) in the light of the poses one and two frames before."""
+        here, _, moved = np.split(body(before, earlier), (2 * N_JOINTS, 3 * N_JOINTS))
+        place = here + (moved + self.forecast @ h + self.forecast_bias) / QUICK
+        return posed(place.reshape(N_JOINTS, 2), before[:, 2])
+
+    def tokens(self, h: Array, aim: Array, last: Array, pick: Any) -> Array:
         """The 30 tokens of a frame: int16 (30,). `pick(slot, logits (512,))` chooses each.
 
-        h (width,); before, change: the last latents and their change (5, D); last: the row before (30,).
+        h (width,); aim: the latents aimed at (5, D); last: the row before (30,).
         """
-        old = np.concatenate([self.codes.look_up(last)[0], np.repeat(change, TOKENS_PER_PART, axis=0)], axis=1)
-        foretold = before + self.momentum * change + (self.forecast @ h + self.forecast_bias).reshape(before.shape)
+        old = np.concatenate([self.codes.look_up(last)[0], np.repeat(aim, TOKENS_PER_PART, axis=0)], axis=1)
         base = self.bridge @ h + self.bridge_bias + self.slots + (self.mix_old @ old[..., None])[..., 0]
         kept = [
             (np.empty((m.heads, TOKENS_PER_FRAME, m.size), np.float32),
@@ -115,10 +120,10 @@ class Runtime:
         ]  # fmt: skip
         out = np.empty(TOKENS_PER_FRAME, np.int16)
         width = self.codes.width
-        told = np.zeros(2 * width, np.float32)  # the code chosen last; what is left of the part's foretold latent
+        told = np.zeros(2 * width, np.float32)  # the code chosen last; what is left of what the part aims at
         for slot in range(TOKENS_PER_FRAME):
             if slot % TOKENS_PER_PART == 0:
-                told[width:] = foretold[slot // TOKENS_PER_PART]
+                told[width:] = aim[slot // TOKENS_PER_PART]
             x = base[slot] + self.mix_new[slot] @ told
             for layer, (keys, values) in zip(self.depth_layers, kept, strict=True):
                 q, k, v = (layer.qkv @ norm(x)).reshape(3, layer.heads, layer.size)

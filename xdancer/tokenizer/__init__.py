@@ -24,6 +24,7 @@ class PoseTokenizer:
         self.name: str = config["name"]
         self.sha256 = sha256
         self.receptive_field: int = config["receptive_field"]
+        self.arrays = arrays
         self.runtime = Runtime(arrays, config)
 
     @classmethod

@@ -74,8 +74,12 @@ class Runtime:
 
     def encode(self, pose: np.ndarray) -> np.ndarray:
         """Poses (T + encoder_field - 1, 60, 3) -> tokens (T, 5, 6)."""
+        return self.quantise(self.latents(pose))
+
+    def latents(self, pose: np.ndarray) -> np.ndarray:
+        """Poses (T + encoder_field - 1, 60, 3) -> latents (T, 5, groups * 6), not quantised."""
         latents = [encoder(x) for encoder, x in zip(self.encoders, frame.inputs(pose), strict=True)]
-        return self.quantise(np.stack(latents, axis=1))
+        return np.stack(latents, axis=1)
 
     def quantise(self, latents: np.ndarray) -> np.ndarray:
         """Latents (T, 5, groups * 6) -> tokens (T, 5, 6): the nearest codes, step by step."""

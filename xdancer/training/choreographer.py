@@ -18,6 +18,9 @@ from xdancer.choreographer.network import PLAN, ChoreographerNetwork, Shape
 from xdancer.errors import UserError
 from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 from xdancer.tokenizer import PoseTokenizer
+from xdancer.tokenizer.frame import inputs as frame_inputs
+from xdancer.tokenizer.network import Shape as TokenizerShape
+from xdancer.tokenizer.network import TokenizerNetwork
 from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
 from xdancer.training.dances import Dance, Windows, load_dances, spread
 
@@ -98,7 +101,7 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
         for split in ("train", "val")
     }  # fmt: skip
     parts = Parts.of(data["train"], tokenizer)
-    windows = {split: Windows(data[split], parts.codes, config.styles, parts.quantiles) for split in data}
+    windows = {split: Windows(data[split], parts.codes, tokenizer, config.styles, parts.quantiles) for split in data}
     network = build(config, parts)
     optimiser = torch.optim.AdamW(groups(network, config), lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
     checkpoint = folder / "checkpoint.pt"
@@ -109,14 +112,14 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
         rng = np.random.default_rng((config.seed, step))
-        loss, error = batch_loss(network, parts.codes, windows["train"], rng, config, config.noise)
+        loss, error = batch_loss(network, parts, windows["train"], rng, config, config.noise)
         optimiser.zero_grad(set_to_none=True)
         (loss + config.forecast * error).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         total, done = total + float(loss.detach()), done + 1
         if (step + 1) % config.check_every == 0 or step + 1 == last:
-            bits = held_out_bits(network, parts.codes, windows["val"], config)
+            bits = held_out_bits(network, parts, windows["val"], config)
             log(folder / "log.jsonl", step=step + 1, seconds=time.monotonic() - started,
                 train_bits=total / done * BITS, bits=bits)  # fmt: skip
             total, done = 0.0, 0
@@ -131,9 +134,14 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
 class Parts:
     """What the model takes from the data: code vectors in units of their spread, and the ranks of motion energy."""
 
-    def __init__(self, codebooks: np.ndarray, stages: int, spread_: np.ndarray, quantiles: np.ndarray) -> None:
-        self.codebooks, self.stages, self.spread, self.quantiles = codebooks, stages, spread_, quantiles
-        self.codes = inputs.Codes(codebooks, stages, spread_)
+    def __init__(self, tokenizer: PoseTokenizer, spread_: np.ndarray, quantiles: np.ndarray) -> None:
+        self.codebooks, self.stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
+        self.spread, self.quantiles = spread_, quantiles
+        self.codes = inputs.Codes(self.codebooks, self.stages, spread_)
+        self.encoder_field = tokenizer.runtime.encoder_field
+        self.encoder = TokenizerNetwork(TokenizerShape.from_dict(tokenizer.config["shape"])).requires_grad_(False)
+        state = {name: torch.from_numpy(array) for name, array in tokenizer.arrays.items()}
+        self.encoder.load_state_dict(state, strict=False)
 
     @classmethod
     def of(cls, dances: list[Dance], tokenizer: PoseTokenizer) -> "Parts":
@@ -141,7 +149,7 @@ class Parts:
         # As it will be after the round trip through the file.
         scale = torch.from_numpy(spread(dances, books, stages)).bfloat16().float().numpy()
         energies = np.concatenate([d.energy[::31] for d in dances]).astype(np.float32)
-        return cls(books, stages, scale, np.quantile(energies, np.linspace(0, 1, 33)))
+        return cls(tokenizer, scale, np.quantile(energies, np.linspace(0, 1, 33)))
 
 
 def build(config: ChoreographerConfig, parts: Parts) -> ChoreographerNetwork:
@@ -173,44 +181,57 @@ def _resume(path: Path, network: ChoreographerNetwork, optimiser: torch.optim.Op
 
 
 def batch_loss(
-    network: ChoreographerNetwork, codes: inputs.Codes, windows: Windows, rng: np.random.Generator,
+    network: ChoreographerNetwork, parts: "Parts", windows: Windows, rng: np.random.Generator,
     config: ChoreographerConfig, noise: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Of a random batch: mean cross entropy, nats a token, on a share of the frames; the forecast's error on all."""
-    x, targets, shown, earlier = windows.batch(rng, config.windows, config.frames, noise)
+    x, targets, before, poses, true = windows.batch(rng, config.windows, config.frames, noise)
     n, frames = targets.shape[:2]
     picked = np.sort(rng.permutation(n * frames)[: max(int(n * frames * config.depth_share), 1)])
-    rows = [part.reshape(n * frames, -1)[picked] for part in (targets, shown, earlier)]
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
         states, foretold = network.frames(torch.from_numpy(x))
-        chosen = torch.from_numpy(picked)
-        logits = network.depth(states.flatten(0, 1)[chosen], foretold.flatten(0, 1)[chosen], *facts(codes, *rows))
-    wanted = torch.from_numpy(rows[0].astype(np.int64))
+        aim = aims(parts, poses, foretold.detach().numpy(), picked)
+        chosen, last = (
+            torch.from_numpy(parts.codes.look_up(r.reshape(n * frames, -1)[picked])) for r in (targets, before)
+        )
+        logits = network.depth(states.flatten(0, 1)[torch.from_numpy(picked)], torch.from_numpy(aim), chosen, last)
+        plans = network.planned(states, foretold)
+    wanted = torch.from_numpy(targets.reshape(n * frames, -1)[picked].astype(np.int64))
     bits = F.cross_entropy(logits.float().reshape(-1, CODEBOOK_SIZE), wanted.reshape(-1))
-    true = torch.from_numpy(codes.latents(targets)).view_as(foretold)
-    error = F.smooth_l1_loss(foretold, true, beta=0.25)
-    # The next frame is mostly inertia; what comes half a beat on has to be understood. Ground gained in few steps.
-    plans = network.planned(states, foretold)
+    place, sure = torch.from_numpy(inputs.places(true)), torch.from_numpy(true[..., 2:])
+    sure = sure * torch.from_numpy((poses[:, windows.kept - 1 :, :, 2:] > 0).astype(np.float32))
+    error = wrong(foretold, place, sure)
+    # The next frame is mostly inertia; what comes half a beat on has to be understood.
     for k, later in enumerate(PLAN):
-        error = error + 0.25 * F.smooth_l1_loss(plans[:, :-later, k], true[:, later:], beta=0.25)
+        error = error + 0.1 * wrong(plans[:, :-later, k], place[:, later:], sure[:, later:])
     return bits, error
 
 
-def facts(
-    codes: inputs.Codes, rows: np.ndarray, before: np.ndarray, earlier: np.ndarray
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Codes of token rows (N, 30), the change before them, and the last codes, given the rows one and two before."""
-    change = codes.latents(before) - codes.latents(earlier)
-    return torch.from_numpy(codes.look_up(rows)), torch.from_numpy(change), torch.from_numpy(codes.look_up(before))
+def wrong(made: torch.Tensor, true: torch.Tensor, sure: torch.Tensor) -> torch.Tensor:
+    """Smooth L1 of places (..., 60, 2) in units of 8 px, weighted by confidence (..., 60, 1)."""
+    return (sure * F.smooth_l1_loss(made * 16, true * 16, beta=0.5, reduction="none")).sum() / sure.sum().clamp_min(1)
+
+
+def aims(parts: "Parts", poses: np.ndarray, foretold: np.ndarray, picked: np.ndarray) -> np.ndarray:
+    """The latents (N, 5, D) that the tokenizer's encoder gives the foretold poses, for the picked of (n, T) frames."""
+    field = parts.encoder_field
+    kept = poses.shape[1] - foretold.shape[1] + 1
+    number, frame = np.divmod(picked, foretold.shape[1])
+    past = poses[number[:, None], frame[:, None] + kept - (field - 1) + np.arange(field - 1)]
+    newest = inputs.posed(foretold[number, frame], poses[number, frame + kept - 1, :, 2])
+    windows = np.concatenate([past, newest[:, None]], axis=1).astype(np.float32)
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        latents = parts.encoder.encode([torch.from_numpy(part) for part in frame_inputs(windows)])[:, -1]
+    return latents.numpy() / parts.spread
 
 
 @torch.no_grad()
 def held_out_bits(
-    network: ChoreographerNetwork, codes: inputs.Codes, windows: Windows, config: ChoreographerConfig, batches: int = 6
+    network: ChoreographerNetwork, parts: "Parts", windows: Windows, config: ChoreographerConfig, batches: int = 6
 ) -> float:
     """Bits a frame of clean held-out windows, the same ones each time."""
     rngs = (np.random.default_rng((99, k)) for k in range(batches))
-    return BITS * float(np.mean([float(batch_loss(network, codes, windows, rng, config, 0.0)[0]) for rng in rngs]))
+    return BITS * float(np.mean([float(batch_loss(network, parts, windows, rng, config, 0.0)[0]) for rng in rngs]))
 
 
 def default_start(dances: list[Dance]) -> np.ndarray:

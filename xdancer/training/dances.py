@@ -13,7 +13,6 @@ from xdancer.errors import UserError
 from xdancer.evaluation.alignment import speed
 from xdancer.pose.layout import N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 
-STEADY = 0.8  # frames
 HEARD = ("tempo", "beat_phase", "bar_phase", "confidence")
 
 
@@ -69,19 +68,11 @@ def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: l
 
 def _encode(path: Path, views: np.ndarray, tokenizer: Any) -> None:
     poses = views.astype(np.float32)
-    tokens = np.stack([tokenizer.encode(steadied(pose)) for pose in poses])
+    tokens = np.stack([tokenizer.encode(pose) for pose in poses])
     energy = np.stack([motion_energy(pose) for pose in poses]).astype(np.float16)
     draft = path.with_suffix(".draft.npz")
     np.savez_compressed(draft, tokens=tokens, energy=energy)
     draft.rename(path)
-
-
-def steadied(pose: np.ndarray) -> np.ndarray:
-    """A pose (T, 60, 3) without the detector's jitter: Gaussian over time, weighted by confidence. To dance the jitter
-    as well would only cost capacity."""
-    weight = gaussian_filter1d(pose[..., 2:], STEADY, axis=0)
-    place = gaussian_filter1d(pose[..., :2] * pose[..., 2:], STEADY, axis=0) / np.maximum(weight, 1e-6)
-    return np.where(pose[..., 2:] > 0, np.concatenate([place, weight], axis=-1), 0.0).astype(np.float32)
 
 
 def motion_energy(pose: np.ndarray) -> np.ndarray:
@@ -93,13 +84,20 @@ def motion_energy(pose: np.ndarray) -> np.ndarray:
 class Windows:
     """Random windows of dances as inputs and targets, seeded by the step."""
 
-    def __init__(self, dances: list[Dance], codes: inputs.Codes, styles: list[str], quantiles: np.ndarray) -> None:
+    def __init__(
+        self, dances: list[Dance], codes: inputs.Codes, tokenizer: Any, styles: list[str], quantiles: np.ndarray
+    ) -> None:
         self.dances, self.codes, self.styles, self.quantiles = dances, codes, styles, quantiles
+        self.tokenizer = tokenizer
+        self.kept = max(tokenizer.runtime.encoder_field - 1, 2)  # poses before each frame
+        self.decoder_field = tokenizer.runtime.decoder_field
+        self.reach = self.decoder_field - 1 + self.kept  # token rows before the first frame
         lengths = np.array([len(d.tokens) for d in dances], np.float64)
         self.chances = lengths / lengths.sum()
 
     def batch(self, rng: np.random.Generator, n: int, frames: int, noise: float) -> tuple[np.ndarray, ...]:
-        """x (n, T, inputs), targets (n, T, 30) and the row before each as the model is shown it (n, T + 1, 30)."""
+        """Of n random windows: input vectors (n, T, inputs), tokens (n, T, 30), the row before each (n, T, 30), the
+        poses before each (n, T + kept - 1, 60, 3) and the true poses (n, T, 60, 3)."""
         made = [self._one(rng, frames, noise) for _ in range(n)]
         return tuple(np.stack(column) for column in zip(*made, strict=True))
 
@@ -107,22 +105,36 @@ class Windows:
         dance = self.dances[rng.choice(len(self.dances), p=self.chances)]
         rows = len(dance.tokens)
         first = 0 if rng.random() < 0.06 else int(rng.integers(0, max(rows - frames, 0) + 1))
-        start = dance.tokens[0 if rng.random() < 0.6 else rng.integers(0, first + 1)]
+        start = dance.tokens[0 if first == 0 or rng.random() < 0.6 else rng.integers(0, first)]
         span = slice(first, first + frames)
-        shown = np.concatenate([dance.tokens[max(first - 2, 0) : first], dance.tokens[span]])
-        shown = np.concatenate([np.repeat(start[None] if first == 0 else shown[:1], frames + 2 - len(shown), 0), shown])
-        if rng.random() < 0.7:
-            shown = self._spoiled(rng, shown, noise * rng.random() * 2)
+        true = dance.tokens[max(first - self.reach, 0) : first + frames]
+        true = np.concatenate([np.repeat(true[:1], self.reach + frames - len(true), axis=0), true])
+        shown = self._spoiled(rng, true, noise * rng.random() * 2) if noise and rng.random() < 0.7 else true
+        poses = self.decode(shown[:-1])
+        aims = poses if shown is true else self.decode(true[:-1])
+        last = self.decode(true[-self.decoder_field :])
         control = (self._energy(rng, dance, span), self._style(rng, dance, span))
         outside = self.outside(rng, dance.song, first, frames, *control)
-        return self.assemble(outside, shown, start, first, dance.tokens), dance.tokens[span], shown[1:-1], shown[:-2]
+        before = shown[self.reach - 1 : -1]
+        x = self.assemble(outside, poses, before, start, first, dance.tokens)
+        return x, dance.tokens[span], before, poses, np.concatenate([aims[self.kept :], last])
+
+    def decode(self, rows: np.ndarray) -> np.ndarray:
+        """Token rows (T + decoder_field - 1, 30) -> poses (T, 60, 3)."""
+        return self.tokenizer.runtime.decode(rows.reshape(-1, N_PARTS, TOKENS_PER_PART))
 
     def assemble(
-        self, outside: np.ndarray, shown: np.ndarray, start: np.ndarray, first: int, dance: np.ndarray
+        self,
+        outside: np.ndarray,
+        poses: np.ndarray,
+        before: np.ndarray,
+        start: np.ndarray,
+        first: int,
+        dance: np.ndarray,
     ) -> np.ndarray:
-        """Input vectors of rows first .. : shown (T + 2, 30) begins two rows before; `dance` gives the reminders."""
+        """Input vectors of rows first .. first + T - 1. poses (T + kept - 1, 60, 3) from row first - kept on; before
+        (T, 30): tokens from row first - 1 on; `dance` gives the reminders."""
         frames = len(outside)
-        latents = self.codes.latents(shown[:-1]).reshape(frames + 1, -1)
         begin = self.codes.latents(start).reshape(1, -1)
         context = []
         for row in range(first, first + frames):
@@ -133,8 +145,9 @@ class Windows:
                 else:
                     reminder = np.repeat(begin, inputs.CONTEXT_FRAMES, axis=0).reshape(-1)
             context.append(reminder)
-        change = latents[1:] - latents[:-1]
-        columns = (outside, latents[1:], change, np.array(context), np.repeat(begin, frames, axis=0))
+        seen = inputs.body(poses[self.kept - 1 :], poses[self.kept - 2 : -1])
+        latents = self.codes.latents(before).reshape(frames, -1)
+        columns = (outside, seen, latents, np.array(context), np.repeat(begin, frames, axis=0))
         return np.concatenate(columns, axis=1, dtype=np.float32)
 
     def outside(

@@ -14,7 +14,7 @@ from xdancer.choreographer.network import ChoreographerNetwork, Shape
 from xdancer.errors import UserError
 from xdancer.music.features import N_FEATURES
 from xdancer.music.frame import BeatState, MusicFrame
-from xdancer.training.choreographer import facts
+from xdancer.training.choreographer import Parts, aims
 from xdancer.training.dances import Song, Windows, clock_rows
 
 
@@ -50,7 +50,7 @@ def test_the_seed_the_start_and_the_music_each_matter(model):
 
 
 @pytest.mark.parametrize("lead", [0, 5])
-def test_streaming_is_the_one_pass_form(model, folder, monkeypatch, lead):
+def test_streaming_is_the_one_pass_form(model, tokenizer, folder, monkeypatch, lead):
     """Both the frame vectors and the logits: what is trained is what dances, past ring ends and reminders included."""
     monkeypatch.setattr(inputs, "CONTEXT_SPAN", 96)
     frames = music(260 - lead)
@@ -69,20 +69,24 @@ def test_streaming_is_the_one_pass_form(model, folder, monkeypatch, lead):
     beats = [f.beat for f in frames]
     clock = np.array([(b.tempo, b.beat_phase, b.bar_phase, b.confidence) for b in beats], np.float32)
     song = Song(inputs.listened(np.array([f.features for f in frames])), clock, clock)
-    windows = Windows([], model.runtime.codes, list(model.styles), np.zeros(2))
+    windows = Windows([], model.runtime.codes, model.tokenizer, list(model.styles), np.zeros(2))
     start = model.start.reshape(1, 30)
-    shown = np.concatenate([start, start, rows])
+    shown = np.concatenate([np.repeat(start, windows.reach, axis=0), rows])
+    poses, before = windows.decode(shown[:-1]), shown[windows.reach - 1 : -1]
     wishes = np.zeros((len(rows), 2 + len(model.styles)), np.float32)
     outside = np.concatenate([clock_rows(song, np.arange(len(rows)), lead, "heard"), wishes], axis=1)
-    x = windows.assemble(outside, shown, start[0], 0, rows)
+    x = windows.assemble(outside, poses, before, start[0], 0, rows)
     np.testing.assert_allclose(np.array(told), x, atol=1e-4)
 
     state, config = weights.load(folder)
     network = ChoreographerNetwork(Shape(**config["shape"]), torch.from_numpy(model.runtime.codes.vectors))
     network.load_state_dict({k: v for k, v in state.items() if k not in ("codebooks", "spread")}, strict=False)
+    parts = Parts(tokenizer, model.runtime.spread, np.zeros(2))
     with torch.no_grad():
         states, foretold = network.frames(torch.from_numpy(x)[None])
-        logits = network.depth(states[0], foretold[0], *facts(model.runtime.codes, rows, shown[1:-1], shown[:-2]))
+        aim = aims(parts, poses[None], foretold.numpy(), np.arange(len(rows)))
+        chosen, last = (torch.from_numpy(model.runtime.codes.look_up(r)) for r in (rows, before))
+        logits = network.depth(states[0], torch.from_numpy(aim), chosen, last)
     np.testing.assert_allclose(np.array(seen).reshape(logits.shape), logits.numpy(), atol=1e-4)
 
 
