@@ -7,11 +7,12 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -120,14 +121,15 @@ def measure_show(seconds: float) -> dict[str, Any]:
         page.wait_for_function("dancer.videoWidth > 16", timeout=1000 * START_MOST)
         first = time.monotonic() - begun
         time.sleep(SETTLE)
-        listen = [subscriber, "-h", "127.0.0.1", "-p", str(mqtt), "-t", "xdancer/v1/+/tokens"]
-        with process(listen, stdout=subprocess.PIPE) as tokens:
-            before, started = _state(port), page.evaluate(DECODED)
-            time.sleep(seconds)
-            ended, after = page.evaluate(DECODED), _state(port)
-            tokens.terminate()
-            rows, _ = tokens.communicate()
-    frames = [json.loads(line)["frame"] for line in rows.decode().splitlines()]
+        listen = [subscriber, "-h", "127.0.0.1", "-p", str(mqtt), "-t", "xdancer/v1/+/tokens", "-W", f"{seconds:.0f}"]
+        with tempfile.TemporaryFile() as rows:  # a pipe that nobody reads would fill and hold the subscriber up
+            with process(listen, stdout=rows) as tokens:
+                before, started = _state(port), page.evaluate(DECODED)
+                time.sleep(seconds)
+                ended, after = page.evaluate(DECODED), _state(port)
+                tokens.wait(30)
+            rows.seek(0)
+            frames = [json.loads(line)["frame"] for line in rows]
     return {
         "seconds": seconds,
         "first_frame_s": first,
@@ -190,9 +192,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def process(command: list[str], stdout: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block."""
-    running = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE if stdout != subprocess.PIPE else None)
+def process(command: list[str], stdout: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with the block; its output goes to `stdout` or nowhere."""
+    running = subprocess.Popen(command, stdout=stdout or subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         yield running
     finally:
