@@ -54,7 +54,8 @@ def test_a_body_that_pauses_every_half_second_has_its_beats_there():
 def test_chance_is_low_where_the_score_is_perfect_and_equal_for_random_beats():
     music = np.arange(0.25, 60, 0.5)
     perfect = al.alignment(music, music, [], 2.0, 60.0)
-    # Shifts are uniform over whole beats: the mean of exp(-d^2 / 2 sigma^2) over -0.25..0.25 s is sigma sqrt(2 pi) / 0.5.
+    # Shifts are uniform over whole beats: the mean of exp(-d^2 / 2 sigma^2) over -0.25..0.25 s is
+    # sigma sqrt(2 pi) / 0.5.
     assert perfect["score"].tolist() == [1.0, 1.0] and perfect["beat_ratio"] == 1.0
     np.testing.assert_allclose(perfect["chance"], 0.05 * np.sqrt(2 * np.pi) / 0.5, atol=0.12)
     rng = np.random.default_rng(0)
