@@ -32,10 +32,13 @@ class Camera:
     offset: np.ndarray
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, joints: np.ndarray, stature: np.ndarray | float = 1.7) -> "Camera":
+    def sample(
+        cls, rng: np.random.Generator, joints: np.ndarray, stature: np.ndarray | float = 1.7, odd: float = 0.1
+    ) -> "Camera":
         """Random cameras for phrases (..., T, 60, 3) metres of people of `stature` metres, framed on each phrase.
 
-        Eight in ten see the figure 600 to 760 px tall, one in ten half as large, one in ten cropped near the hips.
+        Most see the figure 600 to 760 px tall and from the front; a share `odd` half as large, as many cropped near the
+        hips, and half as many from anywhere around.
         """
         lead = joints.shape[:-3]
 
@@ -43,15 +46,17 @@ class Camera:
             return rng.uniform(low, high, lead)
 
         mode = rng.random(lead)
-        tall = np.where(mode < 0.1, uniform(330, 560), np.where(mode < 0.2, uniform(900, 1300), uniform(600, 760)))
-        yaw = np.where(rng.random(lead) < 0.06, uniform(-np.pi, np.pi), np.radians(24) * rng.normal(size=lead))
+        tall = np.where(mode < odd, uniform(330, 560), np.where(mode < 2 * odd, uniform(900, 1300), uniform(600, 760)))
+        yaw = np.where(rng.random(lead) < odd / 2, uniform(-np.pi, np.pi), np.radians(24) * rng.normal(size=lead))
         distance = uniform(3.0, 7.0)
         focal = tall * distance / stature
         centre = _followed(joints[..., TORSO, :].mean(-2), yaw, distance, focal)
         zeros = np.zeros((*lead, 1, 2))
         pitch = np.arctan2(uniform(-0.35, 0.8), distance)
         roll = np.radians(1.0) * rng.normal(size=lead)
-        return cls(centre, yaw, pitch, roll, distance, focal, zeros)._framed(rng, joints, mode)
+        return cls(centre, yaw, pitch, roll, distance, focal, zeros)._framed(
+            rng, joints, (mode >= odd) & (mode < 2 * odd)
+        )
 
     def view(self, joints: np.ndarray) -> np.ndarray:
         """Camera coordinates (..., T, 60, 3): metres right, metres up, depth in metres."""
@@ -73,8 +78,8 @@ class Camera:
         scale = self.focal[..., None, None] / view[..., 2]
         return np.stack([view[..., 0] * scale, -view[..., 1] * scale], axis=-1) + self.offset[..., None, :]
 
-    def _framed(self, rng: np.random.Generator, joints: np.ndarray, mode: np.ndarray) -> "Camera":
-        """The camera with its principal point where the phrase is best seen."""
+    def _framed(self, rng: np.random.Generator, joints: np.ndarray, cropped: np.ndarray) -> "Camera":
+        """The camera with its principal point where the phrase, or of the `cropped` the upper body, is best seen."""
         lead, pixels = joints.shape[:-3], self.project(joints)
         middle = pixels[..., TORSO, 0].mean(-1)
         slack = np.maximum(CANVAS_WIDTH / 2 - MARGIN - np.ptp(middle, axis=-1) / 2, 0) * 0.5
@@ -83,7 +88,7 @@ class Camera:
         top, bottom = np.percentile(body, 2, axis=(-2, -1)), np.percentile(body, 99.5, axis=(-2, -1))
         whole = CANVAS_HEIGHT * rng.uniform(0.49, 0.54, lead) - (top + bottom) / 2
         close = CANVAS_HEIGHT * rng.uniform(0.24, 0.38, lead) - np.median(pixels[..., 1, 1], axis=-1)
-        y = np.where((mode >= 0.1) & (mode < 0.2), close, whole)
+        y = np.where(cropped, close, whole)
         return Camera(**{**self.__dict__, "offset": np.stack([x, y], axis=-1)[..., None, :]})
 
 

@@ -10,6 +10,7 @@ from xdancer.data.skeleton import Body, Clip
 FPS = 30.0
 SMOOTH = 2.0  # frames of Gaussian smoothing of the speed
 SHORTEST, LONGEST = 12, 24  # frames a beat: 150 to 75 BPM
+REACH = 3  # frames a beat may be moved to a pause
 TIGHTNESS = 60.0  # how dear it is to leave the regular period (Ellis 2007)
 
 
@@ -18,12 +19,16 @@ class Steps:
     """A clip with its beats.
 
     beats: (N,) frame numbers, N >= 2. energy: (N - 1,) mean joint speed between beats, leg lengths a second.
+    rest: (N,) how clear a pause each beat is, 0..1. jerked: (N - 1,) largest acceleration of a joint between beats, leg
+    lengths a second squared: that of a glitch exceeds any dancer's.
     shape: (T, 18, 3) body joints about the root, turned to face front, and velocity: the same a frame; for joining.
     """
 
     clip: Clip
     beats: np.ndarray
     energy: np.ndarray
+    rest: np.ndarray
+    jerked: np.ndarray
     shape: np.ndarray
     velocity: np.ndarray
 
@@ -70,6 +75,17 @@ def track(rest: np.ndarray, period: float) -> np.ndarray:
     return np.array(beats[::-1])
 
 
+def settled(beats: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """The beats (N,), each moved to the clearest pause within REACH frames, if there is one: strictly increasing."""
+    out = beats.copy()
+    for k, t in enumerate(beats):
+        low = max(t - REACH, out[k - 1] + 2 if k else 0)
+        near = rest[low : t + REACH + 1]
+        if len(near) and near.max() > 0.05:
+            out[k] = low + int(np.argmax(near))
+    return out
+
+
 def period_of(rest: np.ndarray) -> float:
     """Frames a beat: the lag, 12 to 24, at which pauses repeat most."""
     wide = gaussian_filter1d(rest, 1.5)
@@ -93,9 +109,12 @@ def steps(clip: Clip, body: Body) -> Steps | None:
     beats = track(rest, period_of(rest))
     if len(beats) < 4:
         return None
+    beats = settled(beats, rest)
     energy = np.array([moved[a:b].mean() for a, b in zip(beats, beats[1:], strict=False)]) * FPS
+    pull = np.linalg.norm(np.gradient(np.gradient(joints, axis=0), axis=0), axis=-1).max(axis=1) * FPS**2
+    jerked = np.array([pull[a : b + 1].max() for a, b in zip(beats, beats[1:], strict=False)])
     shape = _facing_front(clip, joints)
-    return Steps(clip, beats, energy, shape, np.gradient(shape, axis=0))
+    return Steps(clip, beats, energy, rest[beats], jerked, shape, np.gradient(shape, axis=0))
 
 
 def _facing_front(clip: Clip, joints: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ STRETCH = 1.4  # a step is played at most so much faster or slower
 CANDIDATES = 96
 LENGTHS = (4, 8, 8, 8, 16)  # beats of one clip in a row
 ACCENT = 0.38  # how much slower than its mean a movement is on the beat, and faster between beats
+GLITCH = 220.0  # leg lengths a second squared: no dancer's acceleration
 QUIET = 0.2  # of a song's energy: below it the dancer waits
 QUIET_BEATS = 4  # but only where it lasts
 
@@ -80,7 +81,9 @@ class Chooser:
         return chosen
 
     def _cost(self, steps: Steps, part: slice, each: int, stretch: float, music: float, joint: Joint | None) -> float:
-        cost = 2.0 * abs(float(self.rank(steps.energy[part] * stretch).mean()) - music)
+        cost = 3.0 * abs(float(self.rank(steps.energy[part] * stretch).mean()) - music)
+        cost -= 1.5 * float(steps.rest[part].mean())
+        cost += 4.0 * float(steps.jerked[part].max() * stretch**2 > GLITCH)
         cost += 1.5 * abs(np.log(stretch)) + (0.35 if each == 2 else 0.0) + 1.6 / ((part.stop - part.start) * each)
         cost += 0.8 * self.last[-6:].count(steps.clip.name)
         begin, end = int(steps.beats[part.start]), int(steps.beats[part.stop])
@@ -91,7 +94,7 @@ class Chooser:
         heading = steps.clip.heading()[[begin, (begin + end) // 2, end]]
         cost += 0.8 * float(np.abs(np.angle(np.exp(1j * (heading - heading[0])))).mean())
         travel = (steps.clip.root[end] - steps.clip.root[begin])[[0, 2]]
-        return cost + 0.7 * float(np.linalg.norm(travel))
+        return cost + 0.4 * float(np.linalg.norm(travel))  # little: the phrase is centred in the end
 
 
 def quiet_spans(energy: np.ndarray) -> np.ndarray:
@@ -193,13 +196,19 @@ def _joined(rng: np.random.Generator, pieces: list[Piece], frames: int) -> Phras
 
 
 def _centred(clip: Clip) -> Clip:
-    """The phrase with its slow drift taken away, in place and in heading: a dancer comes back to the audience."""
-    heading = np.unwrap(clip.heading())
-    slow = gaussian_filter1d(heading, 2.5 * FPS, mode="nearest")
-    turned = _turned(clip, -0.85 * slow)
+    """The phrase with its slow drift taken away, in place and in heading: a dancer comes back to the audience.
+
+    The slow heading is that of the mean direction, so that a spin stays a spin and is not turned back.
+    """
+    faced = np.exp(1j * clip.heading())
+    mean = gaussian_filter1d(faced.real, 2.0 * FPS, mode="nearest") + 1j * gaussian_filter1d(
+        faced.imag, 2.0 * FPS, mode="nearest"
+    )
+    slow = gaussian_filter1d(np.unwrap(np.angle(mean)), 0.7 * FPS, mode="nearest")
+    turned = _turned(clip, -slow)
     root = turned.root.astype(np.float64)
-    drift = gaussian_filter1d(root[:, [0, 2]], 3.0 * FPS, axis=0, mode="nearest")
-    root[:, [0, 2]] -= 0.9 * drift
+    drift = gaussian_filter1d(root[:, [0, 2]], 2.0 * FPS, axis=0, mode="nearest")
+    root[:, [0, 2]] -= 0.95 * drift
     return replace(turned, root=root.astype(np.float32))
 
 
