@@ -1,0 +1,115 @@
+"""The viewer in a real browser, fed by the real server and a show without models."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine" / "web"))
+
+from pretend import PretendShow
+
+from engine.bench.live import CHROMIUM, free_port
+from engine.config import load
+from engine.web.server import Web
+
+PATIENCE = 60.0  # s: a loaded machine takes its time to connect
+
+
+# One event loop for all: aioice keeps one lock a thread for mDNS, and it belongs to the first loop that waits for it.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BOXES = """[...document.querySelectorAll('video')].filter((v) => v.offsetParent).map((v) => {
+    const { left, right, top, bottom } = v.getBoundingClientRect();
+    return { left, right, top, bottom, fit: getComputedStyle(v).objectFit };
+})"""
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    chromium = shutil.which("chromium")
+    assert chromium, "Chromium is needed: see `make test`"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        yield browser
+        await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def show(port: int) -> AsyncIterator[Web]:
+    web = Web(load(None, [f"port={port}", "width=128", "height=224"]), PretendShow())
+    await web.start()
+    running = asyncio.create_task(PretendShow().run(web))
+    try:
+        yield web
+    finally:
+        running.cancel()
+        await web.stop()
+
+
+async def opened(browser: Browser) -> Page:
+    return await browser.new_page(viewport={"width": 960, "height": 540})
+
+
+async def until(page: Page, true: str) -> None:
+    """Wait until an expression holds; playwright's own way needs eval, which the page's policy forbids."""
+    async with asyncio.timeout(PATIENCE):
+        while not await page.evaluate(true):
+            await page.wait_for_timeout(100)
+
+
+async def playing(page: Page, url: str) -> None:
+    await page.goto(url)
+    await until(page, "dancer.videoWidth === 128 && dancer.currentTime > 0.5")
+    await until(page, "document.getElementById('status').textContent === ''")
+
+
+async def test_it_plays_with_sound_on_demand_and_a_readout(browser: Browser) -> None:
+    async with show(free_port()) as web:
+        page = await opened(browser)
+        mistakes: list[str] = []
+        page.on("pageerror", lambda error: mistakes.append(str(error)))
+        await playing(page, web.address)
+        assert await page.title() == "xdancer"
+        assert await page.is_visible("#sound") and await page.evaluate("dancer.muted")
+        await page.click("#sound")
+        await until(page, "!dancer.muted")
+        assert not await page.is_visible("#sound")
+        await page.keyboard.press("m")
+        await until(page, "dancer.muted")
+        await page.keyboard.press("i")
+        await until(page, "/\\d+\\.\\d fps, 128 x 224/.test(document.getElementById('readout').textContent)")
+        assert "120.0 BPM" in await page.inner_text("#readout")
+        assert mistakes == []
+
+
+async def test_layouts_fill_a_wall(browser: Browser) -> None:
+    async with show(free_port()) as web:
+        page = await opened(browser)
+        for layout, videos in (("single", 1), ("trio", 3), ("mirror", 2)):
+            await playing(page, f"{web.address}?layout={layout}&fit=cover")
+            shown = "[...document.querySelectorAll('video')].filter((v) => v.offsetParent).length"
+            assert await page.evaluate(shown) == videos
+            boxes = await page.evaluate(BOXES)
+            assert min(box["left"] for box in boxes) <= 0 and max(box["right"] for box in boxes) >= 960
+            assert all(box["top"] <= 0 and box["bottom"] >= 540 and box["fit"] == "cover" for box in boxes)
+        await page.keyboard.press("l")
+        assert "single" in await page.inner_text("#layout")
+
+
+async def test_it_comes_back_when_the_show_does(browser: Browser) -> None:
+    port = free_port()
+    page = await opened(browser)
+    async with show(port) as web:
+        await playing(page, web.address)
+    await until(page, "/Trying again/.test(document.getElementById('status').textContent)")
+    async with show(port):
+        await until(page, "document.getElementById('status').textContent === ''")
+        before = await page.evaluate("dancer.currentTime")
+        await until(page, f"dancer.currentTime > {before} + 0.5")
