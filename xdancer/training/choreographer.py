@@ -45,7 +45,8 @@ class ChoreographerConfig(BaseModel):
     weight_decay: float = 0.05
     warmup: int = 100
     forecast: float = Field(default=2.0, ge=0)  # weight of the forecast's error beside the cross entropy
-    noise: float = Field(default=0.06, ge=0, lt=0.5)  # mean share of past tokens replaced, in most windows
+    noise: float = Field(default=0.02, ge=0, lt=0.5)  # mean share of past tokens replaced, in most windows
+    jolts: float = Field(default=0.5, ge=0, le=1)  # share of windows in which the dance is thrown off course
     check_every: int = Field(default=200, gt=0)
     threads: int = Field(default=2, gt=0)
     bfloat16: bool = True
@@ -112,7 +113,8 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
         rng = np.random.default_rng((config.seed, step))
-        loss, error = batch_loss(network, parts, windows["train"], rng, config, config.noise)
+        batch = windows["train"].batch(rng, config.windows, config.frames, config.noise, config.jolts)
+        loss, error = batch_loss(network, parts, rng, batch, config)
         optimiser.zero_grad(set_to_none=True)
         (loss + config.forecast * error).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -181,13 +183,17 @@ def _resume(path: Path, network: ChoreographerNetwork, optimiser: torch.optim.Op
 
 
 def batch_loss(
-    network: ChoreographerNetwork, parts: "Parts", windows: Windows, rng: np.random.Generator,
-    config: ChoreographerConfig, noise: float,
+    network: ChoreographerNetwork, parts: "Parts", rng: np.random.Generator, batch: tuple[np.ndarray, ...],
+    config: ChoreographerConfig,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Of a random batch: mean cross entropy, nats a token, on a share of the frames; the forecast's error on all."""
-    x, targets, before, poses, true = windows.batch(rng, config.windows, config.frames, noise)
+    """Of a batch of `Windows`: mean cross entropy, nats a token, on a share of the frames; the forecast's error on all.
+
+    Frames at which a jolt strikes are nobody's to foresee, and left out.
+    """
+    x, targets, before, poses, true, struck = batch
     n, frames = targets.shape[:2]
-    picked = np.sort(rng.permutation(n * frames)[: max(int(n * frames * config.depth_share), 1)])
+    usable = np.flatnonzero(~struck)
+    picked = np.sort(rng.permutation(usable)[: max(int(n * frames * config.depth_share), 1)])
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
         states, foretold = network.frames(torch.from_numpy(x))
         aim = aims(parts, poses, foretold.detach().numpy(), picked)
@@ -199,11 +205,13 @@ def batch_loss(
     wanted = torch.from_numpy(targets.reshape(n * frames, -1)[picked].astype(np.int64))
     bits = F.cross_entropy(logits.float().reshape(-1, CODEBOOK_SIZE), wanted.reshape(-1))
     place, sure = torch.from_numpy(inputs.places(true)), torch.from_numpy(true[..., 2:])
-    sure = sure * torch.from_numpy((poses[:, windows.kept - 1 :, :, 2:] > 0).astype(np.float32))
-    error = wrong(foretold, place, sure)
+    sure = sure * torch.from_numpy((poses[:, -frames:, :, 2:] > 0).astype(np.float32))
+    jolts = torch.from_numpy(struck).cumsum(1)
+    error = wrong(foretold, place, sure * torch.from_numpy(~struck)[..., None, None])
     # The next frame is mostly inertia; what comes half a beat on has to be understood.
     for k, later in enumerate(PLAN):
-        error = error + 0.1 * wrong(plans[:, :-later, k], place[:, later:], sure[:, later:])
+        calm = (jolts[:, later:] == jolts[:, :-later])[..., None, None]
+        error = error + 0.1 * wrong(plans[:, :-later, k], place[:, later:], sure[:, later:] * calm)
     return bits, error
 
 
@@ -230,8 +238,13 @@ def held_out_bits(
     network: ChoreographerNetwork, parts: "Parts", windows: Windows, config: ChoreographerConfig, batches: int = 6
 ) -> float:
     """Bits a frame of clean held-out windows, the same ones each time."""
-    rngs = (np.random.default_rng((99, k)) for k in range(batches))
-    return BITS * float(np.mean([float(batch_loss(network, parts, windows, rng, config, 0.0)[0]) for rng in rngs]))
+    found = []
+    for k in range(batches):
+        rng = np.random.default_rng((99, k))
+        found.append(
+            float(batch_loss(network, parts, rng, windows.batch(rng, config.windows, config.frames), config)[0])
+        )
+    return BITS * float(np.mean(found))
 
 
 def default_start(dances: list[Dance]) -> np.ndarray:

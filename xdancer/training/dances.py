@@ -1,5 +1,6 @@
 """The dances of a corpus as the choreographer learns them: tokens, what the analyzer heard, random windows of both."""
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from xdancer.choreographer import inputs
 from xdancer.errors import UserError
 from xdancer.evaluation.alignment import speed
 from xdancer.pose.layout import N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
+from xdancer.training import recoveries
 
 HEARD = ("tempo", "beat_phase", "bar_phase", "confidence")
 
@@ -27,9 +29,14 @@ class Song:
 
 @dataclass
 class Dance:
-    """One view of a dance: tokens (T, 30), motion energy (T,), style (T,) as an index or -1, and its song."""
+    """One view of a dance: tokens (T, 30), motion energy (T,), style (T,) as an index or -1, and its song.
+
+    jolted: tokens (T, 30) of the same dance thrown off course now and then (`recoveries`); struck (T,): when.
+    """
 
     tokens: np.ndarray
+    jolted: np.ndarray
+    struck: np.ndarray
     energy: np.ndarray
     style: np.ndarray
     song: Song
@@ -59,8 +66,8 @@ def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: l
             songs[song] = load_song(corpus / "songs" / f"{song}.npz")
         number = np.array([styles.index(s) if s in styles else -1 for s in style], np.int8)
         with np.load(kept) as data:
-            for tokens, energy in zip(data["tokens"], data["energy"], strict=True):
-                dances.append(Dance(tokens.reshape(-1, TOKENS_PER_FRAME), energy, number, songs[song]))
+            columns = (data["tokens"], data["jolted"], data["struck"], data["energy"])
+        dances += [Dance(*view, number, songs[song]) for view in zip(*columns, strict=True)]
     if not dances:
         raise UserError(f"{corpus}: no {split} dances; run `xdancer corpus build` first")
     return dances
@@ -68,10 +75,17 @@ def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: l
 
 def _encode(path: Path, views: np.ndarray, tokenizer: Any) -> None:
     poses = views.astype(np.float32)
-    tokens = np.stack([tokenizer.encode(pose) for pose in poses])
+    rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
+    thrown = [recoveries.jolted(rng, pose) for pose in poses]
+    tokens, jolted = (
+        np.stack([tokenizer.encode(pose).reshape(-1, TOKENS_PER_FRAME) for pose in each])
+        for each in (poses, [pose for pose, _ in thrown])
+    )
     energy = np.stack([motion_energy(pose) for pose in poses]).astype(np.float16)
     draft = path.with_suffix(".draft.npz")
-    np.savez_compressed(draft, tokens=tokens, energy=energy)
+    np.savez_compressed(
+        draft, tokens=tokens, jolted=jolted, struck=np.stack([struck for _, struck in thrown]), energy=energy
+    )
     draft.rename(path)
 
 
@@ -95,19 +109,25 @@ class Windows:
         lengths = np.array([len(d.tokens) for d in dances], np.float64)
         self.chances = lengths / lengths.sum()
 
-    def batch(self, rng: np.random.Generator, n: int, frames: int, noise: float) -> tuple[np.ndarray, ...]:
+    def batch(
+        self, rng: np.random.Generator, n: int, frames: int, noise: float = 0.0, jolts: float = 0.0
+    ) -> tuple[np.ndarray, ...]:
         """Of n random windows: input vectors (n, T, inputs), tokens (n, T, 30), the row before each (n, T, 30), the
-        poses before each (n, T + kept - 1, 60, 3) and the true poses (n, T, 60, 3)."""
-        made = [self._one(rng, frames, noise) for _ in range(n)]
+        poses before each (n, T + kept - 1, 60, 3), the true poses (n, T, 60, 3), and bool (n, T): a jolt strikes here.
+
+        noise: mean share of past tokens replaced, in most windows; jolts: share of windows from dances with jolts.
+        """
+        made = [self._one(rng, frames, noise, rng.random() < jolts) for _ in range(n)]
         return tuple(np.stack(column) for column in zip(*made, strict=True))
 
-    def _one(self, rng: np.random.Generator, frames: int, noise: float) -> tuple[np.ndarray, ...]:
+    def _one(self, rng: np.random.Generator, frames: int, noise: float, jolted: bool) -> tuple[np.ndarray, ...]:
         dance = self.dances[rng.choice(len(self.dances), p=self.chances)]
+        danced = dance.jolted if jolted else dance.tokens
         rows = len(dance.tokens)
         first = 0 if rng.random() < 0.06 else int(rng.integers(0, max(rows - frames, 0) + 1))
         start = dance.tokens[0 if first == 0 or rng.random() < 0.6 else rng.integers(0, first)]
         span = slice(first, first + frames)
-        true = dance.tokens[max(first - self.reach, 0) : first + frames]
+        true = danced[max(first - self.reach, 0) : first + frames]
         true = np.concatenate([np.repeat(true[:1], self.reach + frames - len(true), axis=0), true])
         shown = self._spoiled(rng, true, noise * rng.random() * 2) if noise and rng.random() < 0.7 else true
         poses = self.decode(shown[:-1])
@@ -116,8 +136,9 @@ class Windows:
         control = (self._energy(rng, dance, span), self._style(rng, dance, span))
         outside = self.outside(rng, dance.song, first, frames, *control)
         before = shown[self.reach - 1 : -1]
-        x = self.assemble(outside, poses, before, start, first, dance.tokens)
-        return x, dance.tokens[span], before, poses, np.concatenate([aims[self.kept :], last])
+        x = self.assemble(outside, poses, before, start, first, danced)
+        struck = dance.struck[span] & jolted
+        return x, danced[span], before, poses, np.concatenate([aims[self.kept :], last]), struck
 
     def decode(self, rows: np.ndarray) -> np.ndarray:
         """Token rows (T + decoder_field - 1, 30) -> poses (T, 60, 3)."""
@@ -154,7 +175,7 @@ class Windows:
         self, rng: np.random.Generator, song: Song, first: int, frames: int, energy: np.ndarray, style: np.ndarray
     ) -> np.ndarray:
         """Music, clock, lead and controls (T, n_outside) as on stage: heard `lead` frames ago and run on from there."""
-        lead = int(rng.integers(0, 61)) if rng.random() < 0.6 else int(rng.choice([0, 0, 0, 4, 8, 16]))
+        lead = int(rng.integers(0, 61)) if rng.random() < 0.4 else int(rng.choice([0, 0, 0, 4, 8, 16]))
         rows = np.arange(first, first + frames)
         told = clock_rows(song, rows, lead, rng.choice(["heard", "exact", "none"], p=[0.8, 0.1, 0.1]))
         return np.concatenate([told, energy, style], axis=1, dtype=np.float32)

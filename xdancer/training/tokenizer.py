@@ -21,6 +21,7 @@ from xdancer.tokenizer import frame
 from xdancer.tokenizer.network import Shape, TokenizerNetwork
 from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
 
+LOSSES = ("place", "velocity", "jerk", "confidence", "commitment")
 HELD_OUT = (32, 96)  # windows and frames that training is checked on
 
 
@@ -42,7 +43,8 @@ class TokenizerConfig(BaseModel):
     pool_steps: int = Field(default=60, gt=0)
     augment: float = Field(default=0.35, ge=0, le=1)
     velocity: float = 1.0
-    confidence: float = 0.15
+    jerk: float = 0.15
+    confidence: float = 0.3
     commitment: float = 0.25
     revive_every: int = Field(default=40, gt=0)
     check_every: int = Field(default=500, gt=0)
@@ -95,7 +97,7 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
     sampler, held_out = PoseSampler(config.corpus, "train"), _held_out(config)
     pool, pool_number, errors = np.empty(0), -1, joint_error(held_out, reconstruct(network, held_out))
     last = min(config.steps, stop_at or config.steps)
-    started, sums = time.monotonic(), np.zeros(4)
+    started, sums = time.monotonic(), np.zeros(len(LOSSES))
     for step in tqdm(range(first, last), initial=first, total=last, unit="step", desc=config.name, mininterval=2):
         if step // config.pool_steps != pool_number:
             pool_number = step // config.pool_steps
@@ -111,9 +113,8 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
         if (step + 1) % config.check_every == 0 or step + 1 == last:
             errors = joint_error(held_out, reconstruct(network, held_out))
             done = (step % config.check_every) + 1
-            names = ("place", "velocity", "confidence", "commitment")
-            losses = {name: float(v) / done for name, v in zip(names, sums, strict=True)}
-            log(Path(config.run) / "log.jsonl", step=step + 1, seconds=time.monotonic() - started, **losses, **errors)
+            means = {name: float(v) / done for name, v in zip(LOSSES, sums, strict=True)}
+            log(Path(config.run) / "log.jsonl", step=step + 1, seconds=time.monotonic() - started, **means, **errors)
             sums[:] = 0
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
             save_checkpoint(checkpoint, state)
@@ -167,12 +168,12 @@ def augmented(rng: np.random.Generator, pose: np.ndarray, share: float) -> np.nd
 def train_step(
     network: TokenizerNetwork, optimiser: torch.optim.Optimizer, pose: np.ndarray, config: TokenizerConfig, step: int
 ) -> np.ndarray:
-    """One update on poses (B, T, 60, 3). The four losses: place, velocity, confidence, commitment."""
+    """One update on poses (B, T, 60, 3). The losses, in the order of LOSSES."""
     latents = network.encode(_tensors(pose))
     flat = latents.flatten(0, 1)
     quantised, _, commitment = network.quantiser(flat, learn=True)
-    place, velocity, confidence = losses(network.decode(quantised.reshape(latents.shape)), torch.from_numpy(pose))
-    total = place + config.velocity * velocity + config.confidence * confidence + config.commitment * commitment
+    parts = (*losses(network.decode(quantised.reshape(latents.shape)), torch.from_numpy(pose)), commitment)
+    total = sum(getattr(config, name, 1.0) * loss for name, loss in zip(LOSSES, parts, strict=True))
     optimiser.zero_grad(set_to_none=True)
     total.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -180,23 +181,27 @@ def train_step(
     if step % config.revive_every == 0 and step < 0.8 * config.steps:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         network.quantiser.revive(flat.detach(), generator)
-    return np.array([float(v.detach()) for v in (place, velocity, confidence, commitment)])
+    return np.array([float(v.detach()) for v in parts])
 
 
-def losses(outputs: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Place and velocity: mean over the parts of the confidence-weighted error in units of 8 px; confidence: cross
-    entropy. The error is |d| with a round foot of 1 px, so that the gradient does not flutter about 0."""
+def losses(outputs: torch.Tensor, pose: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Place, velocity and jerk: mean over the parts of the confidence-weighted error, and of its first and third
+    difference in time, in units of 8 px; confidence: mean |d| and, where that is flat, a little cross entropy.
+
+    The error in px is |d| with a round foot of 1 px, so that the gradient does not flutter about 0."""
     px, logits = frame.placed(outputs)
     sure = pose[..., 2]
     wrong = px - pose[..., :2]
-    drift = wrong[:, 1:] - wrong[:, :-1]
-    both = torch.minimum(sure[:, 1:], sure[:, :-1])
-    place = velocity = outputs.new_zeros(())
-    for part in PARTS:
-        joints = list(part.joints)
-        place = place + _weighted(wrong[..., joints, :], sure[..., joints])
-        velocity = velocity + _weighted(drift[..., joints, :], both[..., joints])
-    return place / len(PARTS), velocity / len(PARTS), F.binary_cross_entropy_with_logits(logits, sure)
+    out = []
+    for order in (0, 1, 3):
+        drift = torch.diff(wrong, n=order, dim=1)
+        lasting = sure[:, order:]
+        for back in range(1, order + 1):
+            lasting = torch.minimum(lasting, sure[:, order - back : -back])
+        parts = [_weighted(drift[..., list(part.joints), :], lasting[..., list(part.joints)]) for part in PARTS]
+        out.append(torch.stack(parts).mean())
+    confidence = F.l1_loss(torch.sigmoid(logits), sure) + 0.2 * F.binary_cross_entropy_with_logits(logits, sure)
+    return *out, confidence
 
 
 def _weighted(wrong: torch.Tensor, sure: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ import argparse
 import cv2
 import numpy as np
 import pytest
-from conftest import swaying
+from tokenizer_fixtures import swaying
 
 import xdancer.data.sampler
 from xdancer.evaluation import tokenizer as evaluation

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import swaying
+from tokenizer_fixtures import swaying
 
 from xdancer.pose.layout import INDEX, N_JOINTS, PARTS
 from xdancer.tokenizer import frame

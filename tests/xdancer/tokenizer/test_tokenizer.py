@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from conftest import swaying, tiny_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizer_fixtures import swaying, tiny_network
 
 from xdancer.errors import UserError
 from xdancer.pose.layout import CODEBOOK_SIZE, LEFT_HAND

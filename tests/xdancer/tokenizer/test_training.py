@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, swaying, tiny_network
+from tokenizer_fixtures import TINY, swaying, tiny_network
 
 from xdancer.errors import UserError
 from xdancer.pose.layout import N_JOINTS, PARTS
@@ -78,23 +78,32 @@ def test_wrong_config_names_the_key(tmp_path):
 
 
 def test_losses_by_hand():
-    pose = np.zeros((1, 2, N_JOINTS, 3), dtype=np.float32)
+    pose = np.zeros((1, 4, N_JOINTS, 3), dtype=np.float32)
     pose[0, :, 1] = (256, 448, 1.0)  # the neck, in the middle of the canvas
-    outputs = torch.zeros(1, 2, frame.OUTPUTS)
-    place, velocity, _ = training.losses(outputs, torch.from_numpy(pose))
-    assert place == 0 and velocity == 0
+    outputs = torch.zeros(1, 4, frame.OUTPUTS)
+    place, velocity, jerk, _ = training.losses(outputs, torch.from_numpy(pose))
+    assert place == 0 and velocity == 0 and jerk == 0
     neck = 3 * PARTS[0].joints.index(1)
     outputs[0, 1, neck] = 8 / frame.UNIT  # 8 px to the right in the second frame
-    place, velocity, _ = training.losses(outputs, torch.from_numpy(pose))
+    place, velocity, jerk, _ = training.losses(outputs, torch.from_numpy(pose))
     one = (np.sqrt(65) - 1) / 2 / 8  # mean of two axes, in units of 8 px
-    assert place.item() == pytest.approx(one / 2 / len(PARTS), rel=1e-4)  # one of two frames, one of five parts
-    assert velocity.item() == pytest.approx(one / len(PARTS), rel=1e-4)
+    assert place.item() == pytest.approx(one / 4 / len(PARTS), rel=1e-4)  # one of four frames, one of five parts
+    assert velocity.item() == pytest.approx(2 * one / 3 / len(PARTS), rel=1e-4)  # there and back, of three steps
+    three = (np.sqrt(24**2 + 1) - 1) / 2 / 8  # 0, 8, 0, 0: differences 8, -8, 0; -16, 8; 24
+    assert jerk.item() == pytest.approx(three / len(PARTS), rel=1e-4)
+
+
+def test_confidence_loss_is_nought_only_where_it_is_right():
+    pose = np.ones((1, 4, N_JOINTS, 3), dtype=np.float32)
+    right, wrong = torch.full((1, 4, frame.OUTPUTS), 30.0), torch.full((1, 4, frame.OUTPUTS), -30.0)
+    assert training.losses(right, torch.from_numpy(pose))[3] < 1e-6
+    assert training.losses(wrong, torch.from_numpy(pose))[3] == pytest.approx(1 + 0.2 * 30, rel=1e-3)
 
 
 def test_unseen_joints_cost_no_place():
-    pose = np.zeros((1, 3, N_JOINTS, 3), dtype=np.float32)
-    place, velocity, _ = training.losses(torch.randn(1, 3, frame.OUTPUTS), torch.from_numpy(pose))
-    assert place == 0 and velocity == 0
+    pose = np.zeros((1, 4, N_JOINTS, 3), dtype=np.float32)
+    place, velocity, jerk, _ = training.losses(torch.randn(1, 4, frame.OUTPUTS), torch.from_numpy(pose))
+    assert place == 0 and velocity == 0 and jerk == 0
 
 
 def test_augmented_poses_keep_the_contract():
