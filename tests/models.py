@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from xdancer.choreographer import Choreographer
+from xdancer.choreographer.plan import AHEAD, JOINTS, Plans
 from xdancer.music.features import N_FEATURES
 from xdancer.music.frame import BeatState, MusicFrame
 from xdancer.pose.layout import TOKENS_PER_FRAME
@@ -32,12 +33,17 @@ def tiny_tokenizer(folder: Path, seed: int = 0) -> PoseTokenizer:
     return PoseTokenizer.from_pretrained(str(folder))
 
 
+def tiny_plans() -> Plans:
+    """Plans about nothing in particular."""
+    return Plans.fit(np.random.default_rng(0).normal(size=(300, AHEAD, JOINTS, 2)), np.random.default_rng(0))
+
+
 def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0) -> Choreographer:
     """Write a choreographer with random weights for `tokenizer` to `folder` and load it."""
     torch.manual_seed(seed)
     config = choreography.ChoreographerConfig(name="tiny", corpus="", run="", steps=1, shape=TINY_CHOREOGRAPHER)
     spread = np.ones((5, tokenizer.embed(np.zeros((1, 5, 6), np.int16)).shape[-1]), np.float32)
-    parts = choreography.Parts(tokenizer, spread, np.linspace(0, 1, 33))
+    parts = choreography.Parts(tokenizer, spread, np.linspace(0, 1, 33), tiny_plans())
     network = choreography.build(config, parts)
     for name, parameter in network.named_parameters():
         if name.endswith(("out.weight", "down.weight", "forecast.weight", "aims")):  # zero in a fresh network

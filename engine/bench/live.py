@@ -86,7 +86,7 @@ async () => {
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure a demo show for `args.seconds`, then the sync. Raises UserError where a tool is missing."""
-    return {"show": measure_show(args.seconds), "sync": measure_sync(SYNC_SECONDS)}
+    return {"show": measure_show(args.seconds, args.picture), "sync": measure_sync(SYNC_SECONDS)}
 
 
 def report(result: dict[str, Any]) -> str:
@@ -107,8 +107,8 @@ def report(result: dict[str, Any]) -> str:
     )
 
 
-def measure_show(seconds: float) -> dict[str, Any]:
-    """A real `xdancer live --audio demo`, watched by a real browser and a real MQTT client."""
+def measure_show(seconds: float, picture: Path | None = None) -> dict[str, Any]:
+    """A real `xdancer live --audio demo`, watched by a real browser and MQTT client; `picture`: of its screen."""
     subscriber = _need("mosquitto_sub", "mosquitto-clients")
     port, mqtt, ws = (free_port() for _ in range(3))
     command = "from engine.cli import main; raise SystemExit(main())"
@@ -130,6 +130,14 @@ def measure_show(seconds: float) -> dict[str, Any]:
                 tokens.wait(30)
             rows.seek(0)
             frames = [json.loads(line)["frame"] for line in rows]
+        if picture:
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            page.set_viewport_size({"width": 1280, "height": 720})
+            page.goto(f"http://127.0.0.1:{port}/?layout=trio&fit=cover")
+            page.wait_for_function("dancer.currentTime > 3", timeout=1000 * START_MOST)
+            page.keyboard.press("i")
+            time.sleep(SETTLE)
+            page.screenshot(path=picture)
     return {
         "seconds": seconds,
         "first_frame_s": first,

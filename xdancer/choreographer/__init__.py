@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from xdancer import weights
-from xdancer.choreographer import inputs
+from xdancer.choreographer import inputs, plan
 from xdancer.choreographer.block import TokenBlock
 from xdancer.choreographer.runtime import Runtime
 from xdancer.errors import UserError
@@ -85,6 +85,8 @@ class DanceStream:
         self.energy: float | None = None
         self.style: str | None = None
         self._caches = model.runtime.caches()
+        self._state: np.ndarray | None = None  # of the last frame
+        self._plan: np.ndarray | None = None
         self._listener = inputs.Listener()
         self._row = 0
         self._block = -1  # of the noise
@@ -147,13 +149,13 @@ class DanceStream:
             known = self._row - first
             if known >= 0:
                 self._before, self._poses = latents[max(known - 1, 0)], poses[known : known + kept]
-                self._runtime.frame(self._told(heard, frame.beat, self.lead), self._row, self._caches)
+                self._state = self._runtime.frame(self._told(heard, frame.beat, self.lead), self._row, self._caches)
         self._row, self._music = stop, stop - self.lead - 1
         self._last, self._before, self._poses = flat[-1], latents[-1], poses[-kept:]
 
     def _make(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
         """The next token row (30,)."""
-        state = self._runtime.frame(self._told(heard, beat, lead), self._row, self._caches)
+        state = self._state = self._runtime.frame(self._told(heard, beat, lead), self._row, self._caches)
         foretold = self._runtime.foretell(state, self._poses[-1], self._poses[-2])
         row = self._runtime.tokens(state, self._aim(foretold), self._last, self._picker())
         self._before, self._last = self._runtime.codes.latents(row)[0], row
@@ -175,16 +177,27 @@ class DanceStream:
             self._remind(self._row)
         phase, bar = beat.phases_after(lead)
         now = inputs.clock(np.array(phase), np.array(bar), np.array(beat.tempo), np.array(beat.confidence))
+        if self._row % plan.EVERY == 0 and self._state is not None:
+            self._plan = self._runtime.plan(self._state, now, self._plan_picker())
         wishes = inputs.controls(self.energy, self.style, self._model.styles)
+        planned = plan.columns(self._plan, self._row)
         seen = inputs.body(self._poses[-1], self._poses[-2])
         dance = (self._before, self._context, self._start)
-        return np.concatenate([heard, now, inputs.ahead(lead), wishes, seen, *(part.ravel() for part in dance)])
+        ahead = inputs.ahead(lead)
+        return np.concatenate([heard, now, ahead, wishes, planned, seen, *(part.ravel() for part in dance)])
 
     def _remind(self, row: int) -> None:
         """Choose the frames of its own past that the dance at `row` is reminded of."""
         chosen = inputs.context_rows(row) % len(self._past)
         if len(chosen):
             self._context = self._runtime.codes.latents(self._past[chosen])
+
+    def _plan_picker(self) -> Callable[[int, np.ndarray], int]:
+        """Draws the codes of a plan by temperature and top-p; the seed and the row alone make the noise."""
+        sampling = self._model.sampling
+        noise = np.random.default_rng((self.seed, self._row, plan.EVERY)).gumbel(size=(plan.STAGES, plan.CODES))
+        heat = max(self.temperature * sampling["plan"], 1e-3)
+        return lambda stage, logits: drawn(logits / heat, sampling["top_p"], noise[stage])
 
     def _picker(self) -> Callable[[int, np.ndarray], int]:
         """Draws tokens by temperature and top-p, with the Gumbel trick: the likeliest after adding noise to the logits.
@@ -197,11 +210,7 @@ class DanceStream:
         noise = self._noise(sampling["coherence"])
 
         def pick(slot: int, logits: np.ndarray) -> int:
-            scaled = (logits - logits.max()) / heat[slot % TOKENS_PER_PART]
-            ranked = np.sort(np.exp(scaled))[::-1]
-            total = np.cumsum(ranked)
-            last = min(int(np.searchsorted(total, sampling["top_p"] * total[-1])), len(total) - 1)
-            return int(np.where(scaled >= np.log(ranked[last]) - 1e-6, scaled + noise[slot], -np.inf).argmax())
+            return drawn(logits / heat[slot % TOKENS_PER_PART], sampling["top_p"], noise[slot])
 
         return pick
 
@@ -217,3 +226,12 @@ class DanceStream:
         angle = np.pi / 2 * place / span
         normal = np.cos(angle) * self._draws[0] + np.sin(angle) * self._draws[1]
         return -np.log(-np.log(np.clip(ndtr(normal), 1e-7, 1 - 1e-7)))
+
+
+def drawn(logits: np.ndarray, top_p: float, noise: np.ndarray) -> int:
+    """The likeliest of the logits (N,) plus Gumbel noise (N,), among those that make up `top_p` of the whole."""
+    scaled = logits - logits.max()
+    ranked = np.sort(np.exp(scaled))[::-1]
+    total = np.cumsum(ranked)
+    last = min(int(np.searchsorted(total, top_p * total[-1])), len(total) - 1)
+    return int(np.where(scaled >= np.log(ranked[last]) - 1e-6, scaled + noise, -np.inf).argmax())

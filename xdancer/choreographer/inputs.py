@@ -1,15 +1,16 @@
 """What the choreographer is told at each frame: one vector, laid out the same way in training and on stage.
 
 Columns: music (features, then their means over three time constants), the beat clock of the frame to be made, lead,
-energy, style; the pose of the frame before and how it moved, as the tokens decode; then latents of five parts each: the
-frame before, eight frames of the last two minutes, and the start pose. A latent is what a part's tokens stand for: the
-sum of their code vectors.
+energy, style; the plan it follows; the pose of the frame before and how it moved, as the tokens decode; then latents of
+five parts each: the frame before, eight frames of the last two minutes, and the start pose. A latent is what a part's
+tokens stand for: the sum of their code vectors.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
+from xdancer.choreographer.plan import N_PLAN
 from xdancer.music.features import N_FEATURES
 from xdancer.music.frame import FPS
 from xdancer.pose.layout import (
@@ -165,7 +166,7 @@ def body(before: np.ndarray, earlier: np.ndarray) -> np.ndarray:
 
 def n_inputs(styles: int, width: int) -> int:
     """Columns of a frame's input vector."""
-    return n_outside(styles) + N_BODY + N_PARTS * width * (2 + CONTEXT_FRAMES)
+    return n_outside(styles) + N_PLAN + N_BODY + N_PARTS * width * (2 + CONTEXT_FRAMES)
 
 
 def n_outside(styles: int) -> int:

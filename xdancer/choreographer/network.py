@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xdancer.choreographer.inputs import CONTEXT_FRAMES, N_BODY, QUICK
+from xdancer.choreographer import plan
+from xdancer.choreographer.inputs import CONTEXT_FRAMES, N_BODY, N_CLOCK, QUICK
 from xdancer.pose.layout import CODEBOOK_SIZE, N_JOINTS, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 
-PLAN = (4, 8, 15)  # frames past the next one that training asks the frame part to foretell as well
+LATER = (4, 8, 15)  # frames past the next one that training asks the frame part to foretell as well
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,34 @@ class Block(nn.Module):
         return x + self.down(F.relu(self.up(norm(x))).square())
 
 
+class Planner(nn.Module):
+    """Draws the next plan, stage by stage, from the state of the frame before and the clock of the frame it begins at.
+
+    It owns what a plan is made of: `mean`, `basis` and `books` of `plan.Plans`.
+    """
+
+    books: Tensor
+
+    def __init__(self, width: int, plans: plan.Plans, hidden: int = 128) -> None:
+        super().__init__()
+        for name in ("mean", "basis", "books"):
+            self.register_buffer(name, torch.from_numpy(getattr(plans, name)))
+        inputs = width + N_CLOCK + plan.SIZE
+        self.up = nn.ModuleList(nn.Linear(inputs, hidden) for _ in range(plan.STAGES))
+        self.down = nn.ModuleList(nn.Linear(hidden, plan.CODES) for _ in range(plan.STAGES))
+
+    def forward(self, h: Tensor, clock: Tensor, codes: Tensor) -> Tensor:
+        """States (N, width), clocks (N, N_CLOCK), the codes drawn (N, STAGES) -> logits (N, STAGES, CODES)."""
+        so_far, logits = h.new_zeros(len(h), plan.SIZE), []
+        for stage, (up, down) in enumerate(zip(self.up, self.down, strict=True)):
+            x = torch.cat([h, clock, plan.SCALE * so_far], dim=-1)
+            logits.append(down(F.relu(up(x)).square()))
+            so_far = so_far + self.books[stage][codes[:, stage]]
+        return torch.stack(logits, dim=1)
+
+
 class ChoreographerNetwork(nn.Module):
-    """`frames` over time, `depth` over the tokens of a frame.
+    """`frames` over time, `depth` over the tokens of a frame, `planner` every eighth frame.
 
     The frame part also foretells the next pose, and the tokenizer's encoder says which latents that would have. A
     token's logit is then a Gaussian's about what is left of those after the codes chosen so far (2 s r.c - s c.c: how
@@ -98,7 +125,7 @@ class ChoreographerNetwork(nn.Module):
     vectors: Tensor
     squares: Tensor
 
-    def __init__(self, shape: Shape, vectors: Tensor) -> None:
+    def __init__(self, shape: Shape, vectors: Tensor, plans: plan.Plans) -> None:
         """vectors (30, 512, D): the tokenizer's code vectors, in units of the latents' spread."""
         super().__init__()
         self.shape = shape
@@ -108,7 +135,8 @@ class ChoreographerNetwork(nn.Module):
         self.stem = nn.Linear(shape.inputs, d)
         self.blocks = nn.ModuleList(Block(d, shape.heads, shape.hidden) for _ in range(shape.layers))
         self.forecast = nn.Linear(d, 2 * N_JOINTS)
-        self.plan = nn.Linear(d, len(PLAN) * 2 * N_JOINTS)  # in training only
+        self.outlook = nn.Linear(d, len(LATER) * 2 * N_JOINTS)  # in training only
+        self.planner = Planner(d, plans)
         self.bridge = nn.Linear(d, small)
         self.slots = nn.Parameter(0.1 * torch.randn(TOKENS_PER_FRAME, small))
         self.mixers = nn.Parameter(torch.randn(TOKENS_PER_FRAME, 4 * code, small) * (4 * code) ** -0.5)
@@ -137,9 +165,9 @@ class ChoreographerNetwork(nn.Module):
         foretold = here + (moved + self.forecast(h).float()) / QUICK
         return h, foretold.view(*x.shape[:2], N_JOINTS, 2)
 
-    def planned(self, h: Tensor, foretold: Tensor) -> Tensor:
-        """States and foretold places of `frames` -> places PLAN frames later (B, T, len(PLAN), 60, 2)."""
-        return foretold[:, :, None] + self.plan(h).float().view(*h.shape[:2], len(PLAN), N_JOINTS, 2)
+    def later(self, h: Tensor, foretold: Tensor) -> Tensor:
+        """States and foretold places of `frames` -> places LATER frames on (B, T, len(LATER), 60, 2)."""
+        return foretold[:, :, None] + self.outlook(h).float().view(*h.shape[:2], len(LATER), N_JOINTS, 2)
 
     def depth(self, h: Tensor, aim: Tensor, codes: Tensor, before_codes: Tensor) -> Tensor:
         """States (N, width), the latents aimed at (N, 5, D), codes of this frame's tokens and of the last's (N, 30, D)

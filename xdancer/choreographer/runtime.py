@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from xdancer.choreographer import plan
 from xdancer.choreographer.inputs import QUICK, Codes, body, posed
 from xdancer.pose.layout import N_JOINTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 
@@ -84,6 +85,11 @@ class Runtime:
         self.aims = np.ascontiguousarray(weights["aims"].transpose(0, 2, 1))
         self.sharpness = weights["sharpness"]
         self.squares = np.square(self.codes.vectors).sum(-1) / 2
+        self.plans = plan.Plans(*(weights[f"planner.{name}"] for name in ("mean", "basis", "books")))
+        self.planner = [
+            tuple(weights[f"planner.{layer}.{stage}.{kind}"] for layer in ("up", "down") for kind in ("weight", "bias"))
+            for stage in range(plan.STAGES)
+        ]
 
     def caches(self) -> list[Cache]:
         return [Cache(layer.heads, layer.size, self.window) for layer in self.layers]
@@ -99,6 +105,17 @@ class Runtime:
             shares = softmax((keys @ _rotated(q, cos, sin)[..., None])[..., 0])
             h = layer.finish(h, (shares[:, None] @ values).ravel())
         return norm(h)
+
+    def plan(self, h: Array, clock: Array, pick: Any) -> Array:
+        """The next plan (SIZE,), after the state (width,) of the frame before and the clock of the frame it begins at.
+
+        `pick(stage, logits (CODES,))` chooses each code.
+        """
+        so_far = np.zeros(plan.SIZE, np.float32)
+        for stage, (up, up_bias, down, down_bias) in enumerate(self.planner):
+            x = np.maximum(up @ np.concatenate([h, clock, plan.SCALE * so_far]) + up_bias, 0.0)
+            so_far = so_far + self.plans.books[stage, pick(stage, down @ (x * x) + down_bias)]
+        return so_far
 
     def foretell(self, h: Array, before: Array, earlier: Array) -> Array:
         """The next pose (60, 3) in the light of the poses one and two frames before."""

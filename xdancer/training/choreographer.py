@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from xdancer import weights
-from xdancer.choreographer import inputs
-from xdancer.choreographer.network import PLAN, ChoreographerNetwork, Shape
+from xdancer.choreographer import inputs, plan
+from xdancer.choreographer.network import LATER, ChoreographerNetwork, Shape
 from xdancer.errors import UserError
 from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 from xdancer.tokenizer import PoseTokenizer
@@ -45,6 +45,7 @@ class ChoreographerConfig(BaseModel):
     weight_decay: float = 0.05
     warmup: int = 100
     forecast: float = Field(default=2.0, ge=0)  # weight of the forecast's error beside the cross entropy
+    planning: float = Field(default=0.2, ge=0)  # weight of the plans' cross entropy beside the tokens'
     noise: float = Field(default=0.02, ge=0, lt=0.5)  # mean share of past tokens replaced, in most windows
     jolts: float = Field(default=0.5, ge=0, le=1)  # share of windows in which the dance is thrown off course
     check_every: int = Field(default=200, gt=0)
@@ -55,6 +56,7 @@ class ChoreographerConfig(BaseModel):
         default=[1.0] * TOKENS_PER_PART, min_length=TOKENS_PER_PART, max_length=TOKENS_PER_PART
     )
     top_p: float = Field(default=0.95, gt=0, le=1)
+    plan_temperature: float = Field(default=1.0, gt=0)
     coherence: int = Field(default=6, ge=1)  # rows over which the sampling noise drifts from one draw to the next
 
 
@@ -81,7 +83,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def report(result: dict[str, Any]) -> str:
     return (
-        f"{result['steps']} steps; {result['bits']:.1f} bits a frame on held-out songs, clips and people\n"
+        f"{result['steps']} steps; {result['bits']:.1f} bits a frame and {result['plan_bits']:.1f} a plan on held-out "
+        f"songs, clips and people\n"
         f"written to {result['weights']}"
     )
 
@@ -102,11 +105,14 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
         for split in ("train", "val")
     }  # fmt: skip
     parts = Parts.of(data["train"], tokenizer)
-    windows = {split: Windows(data[split], parts.codes, tokenizer, config.styles, parts.quantiles) for split in data}
+    windows = {
+        split: Windows(data[split], parts.codes, tokenizer, config.styles, parts.quantiles, parts.plans)
+        for split in data
+    }
     network = build(config, parts)
     optimiser = torch.optim.AdamW(groups(network, config), lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
     checkpoint = folder / "checkpoint.pt"
-    first, bits = _resume(checkpoint, network, optimiser), float("nan")
+    first, bits, plan_bits = _resume(checkpoint, network, optimiser), float("nan"), float("nan")
     last = min(config.steps, stop_at or config.steps)
     started, total, done = time.monotonic(), 0.0, 0
     for step in tqdm(range(first, last), initial=first, total=last, unit="step", desc=config.name, mininterval=2):
@@ -114,31 +120,38 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
             group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
         rng = np.random.default_rng((config.seed, step))
         batch = windows["train"].batch(rng, config.windows, config.frames, config.noise, config.jolts)
-        loss, error = batch_loss(network, parts, rng, batch, config)
+        loss, error, planning = batch_loss(network, parts, rng, batch, config)
         optimiser.zero_grad(set_to_none=True)
-        (loss + config.forecast * error).backward()
+        (loss + config.forecast * error + config.planning * planning).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         total, done = total + float(loss.detach()), done + 1
         if (step + 1) % config.check_every == 0 or step + 1 == last:
-            bits = held_out_bits(network, parts, windows["val"], config)
+            bits, plan_bits = held_out_bits(network, parts, windows["val"], config)
             log(folder / "log.jsonl", step=step + 1, seconds=time.monotonic() - started,
-                train_bits=total / done * BITS, bits=bits)  # fmt: skip
+                train_bits=total / done * BITS, bits=bits, plan_bits=plan_bits)  # fmt: skip
             total, done = 0.0, 0
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
             save_checkpoint(checkpoint, state)
             write(folder / config.name, network, config, tokenizer, parts, default_start(data["train"]))
     target = out or folder / config.name
     write(target, network, config, tokenizer, parts, default_start(data["train"]))
-    return {"steps": last, "bits": bits, "weights": str(target), "sha256": weights.sha256(target)}
+    return {
+        "steps": last,
+        "bits": bits,
+        "plan_bits": plan_bits,
+        "weights": str(target),
+        "sha256": weights.sha256(target),
+    }
 
 
 class Parts:
-    """What the model takes from the data: code vectors in units of their spread, and the ranks of motion energy."""
+    """What the model takes from the data: code vectors in units of their spread, the ranks of motion energy, and what
+    plans are made of."""
 
-    def __init__(self, tokenizer: PoseTokenizer, spread_: np.ndarray, quantiles: np.ndarray) -> None:
+    def __init__(self, tokenizer: PoseTokenizer, spread_: np.ndarray, quantiles: np.ndarray, plans: plan.Plans) -> None:
         self.codebooks, self.stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
-        self.spread, self.quantiles = spread_, quantiles
+        self.spread, self.quantiles, self.plans = spread_, quantiles, plans
         self.codes = inputs.Codes(self.codebooks, self.stages, spread_)
         self.encoder_field = tokenizer.runtime.encoder_field
         self.encoder = TokenizerNetwork(TokenizerShape.from_dict(tokenizer.config["shape"])).requires_grad_(False)
@@ -148,10 +161,25 @@ class Parts:
     @classmethod
     def of(cls, dances: list[Dance], tokenizer: PoseTokenizer) -> "Parts":
         books, stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
-        # As it will be after the round trip through the file.
-        scale = torch.from_numpy(spread(dances, books, stages)).bfloat16().float().numpy()
         energies = np.concatenate([d.energy[::31] for d in dances]).astype(np.float32)
-        return cls(tokenizer, scale, np.quantile(energies, np.linspace(0, 1, 33)))
+        quantiles = np.quantile(energies, np.linspace(0, 1, 33))
+        return cls(tokenizer, _rounded(spread(dances, books, stages)), quantiles, fit_plans(dances))
+
+
+def fit_plans(dances: list[Dance], most: int = 16_000) -> plan.Plans:
+    """What plans are made of, from a sample of the dances."""
+    pairs = np.concatenate([np.lib.stride_tricks.sliding_window_view(d.keys, plan.AHEAD, axis=0) for d in dances])
+    rng = np.random.default_rng(0)
+    sample = pairs[rng.permutation(len(pairs))[:most]].transpose(0, 3, 1, 2)
+    if len(sample) < plan.CODES:
+        sample = np.repeat(sample, -(-plan.CODES // len(sample)), axis=0)
+    made = plan.Plans.fit(sample + rng.normal(0, 1e-4, sample.shape), rng)
+    return plan.Plans(_rounded(made.mean), _rounded(made.basis), _rounded(made.books))
+
+
+def _rounded(array: np.ndarray) -> np.ndarray:
+    """As it will be after the round trip through the file."""
+    return torch.from_numpy(array).bfloat16().float().numpy()
 
 
 def build(config: ChoreographerConfig, parts: Parts) -> ChoreographerNetwork:
@@ -161,7 +189,7 @@ def build(config: ChoreographerConfig, parts: Parts) -> ChoreographerNetwork:
         shape = Shape(inputs=columns, code=parts.codes.width, **config.shape)
     except TypeError as error:
         raise UserError(f"shape: {error}") from error
-    return ChoreographerNetwork(shape, torch.from_numpy(parts.codes.vectors))
+    return ChoreographerNetwork(shape, torch.from_numpy(parts.codes.vectors), parts.plans)
 
 
 def groups(network: ChoreographerNetwork, config: ChoreographerConfig) -> list[dict[str, Any]]:
@@ -185,12 +213,13 @@ def _resume(path: Path, network: ChoreographerNetwork, optimiser: torch.optim.Op
 def batch_loss(
     network: ChoreographerNetwork, parts: "Parts", rng: np.random.Generator, batch: tuple[np.ndarray, ...],
     config: ChoreographerConfig,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Of a batch of `Windows`: mean cross entropy, nats a token, on a share of the frames; the forecast's error on all.
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Of a batch of `Windows`: mean cross entropy, nats a token, on a share of the frames; the forecast's error on all;
+    mean cross entropy of the plans, nats a code.
 
     Frames at which a jolt strikes are nobody's to foresee, and left out.
     """
-    x, targets, before, poses, true, struck = batch
+    x, targets, before, poses, true, struck, plans = batch
     n, frames = targets.shape[:2]
     usable = np.flatnonzero(~struck)
     picked = np.sort(rng.permutation(usable)[: max(int(n * frames * config.depth_share), 1)])
@@ -201,7 +230,7 @@ def batch_loss(
             torch.from_numpy(parts.codes.look_up(r.reshape(n * frames, -1)[picked])) for r in (targets, before)
         )
         logits = network.depth(states.flatten(0, 1)[torch.from_numpy(picked)], torch.from_numpy(aim), chosen, last)
-        plans = network.planned(states, foretold)
+        outlook = network.later(states, foretold)
     wanted = torch.from_numpy(targets.reshape(n * frames, -1)[picked].astype(np.int64))
     bits = F.cross_entropy(logits.float().reshape(-1, CODEBOOK_SIZE), wanted.reshape(-1))
     place, sure = torch.from_numpy(inputs.places(true)), torch.from_numpy(true[..., 2:])
@@ -209,10 +238,21 @@ def batch_loss(
     jolts = torch.from_numpy(struck).cumsum(1)
     error = wrong(foretold, place, sure * torch.from_numpy(~struck)[..., None, None])
     # The next frame is mostly inertia; what comes half a beat on has to be understood.
-    for k, later in enumerate(PLAN):
+    for k, later in enumerate(LATER):
         calm = (jolts[:, later:] == jolts[:, :-later])[..., None, None]
-        error = error + 0.1 * wrong(plans[:, :-later, k], place[:, later:], sure[:, later:] * calm)
-    return bits, error
+        error = error + 0.1 * wrong(outlook[:, :-later, k], place[:, later:], sure[:, later:] * calm)
+    return bits, error, plan_loss(network, x, states, plans)
+
+
+def plan_loss(network: ChoreographerNetwork, x: np.ndarray, states: torch.Tensor, plans: np.ndarray) -> torch.Tensor:
+    """Mean cross entropy, nats a code, of the plans that begin after the first frame of a window."""
+    window, frame = np.nonzero(plans[:, 1:, 0] >= 0)
+    if not len(window):
+        return states.new_zeros(())
+    codes = torch.from_numpy(plans[window, frame + 1])
+    clock = torch.from_numpy(x[window, frame + 1, inputs.N_MUSIC : inputs.N_MUSIC + inputs.N_CLOCK])
+    logits = network.planner(states[torch.from_numpy(window), torch.from_numpy(frame)].float(), clock, codes)
+    return F.cross_entropy(logits.reshape(-1, plan.CODES), codes.reshape(-1))
 
 
 def wrong(made: torch.Tensor, true: torch.Tensor, sure: torch.Tensor) -> torch.Tensor:
@@ -236,15 +276,15 @@ def aims(parts: "Parts", poses: np.ndarray, foretold: np.ndarray, picked: np.nda
 @torch.no_grad()
 def held_out_bits(
     network: ChoreographerNetwork, parts: "Parts", windows: Windows, config: ChoreographerConfig, batches: int = 6
-) -> float:
-    """Bits a frame of clean held-out windows, the same ones each time."""
+) -> tuple[float, float]:
+    """Bits a frame and bits a plan of clean held-out windows, the same ones each time."""
     found = []
     for k in range(batches):
         rng = np.random.default_rng((99, k))
-        found.append(
-            float(batch_loss(network, parts, rng, windows.batch(rng, config.windows, config.frames), config)[0])
-        )
-    return BITS * float(np.mean(found))
+        bits, _, planning = batch_loss(network, parts, rng, windows.batch(rng, config.windows, config.frames), config)
+        found.append((float(bits) * BITS, float(planning) * plan.STAGES / np.log(2)))
+    frame, each = np.mean(found, axis=0)
+    return float(frame), float(each)
 
 
 def default_start(dances: list[Dance]) -> np.ndarray:
@@ -260,7 +300,7 @@ def write(
     start: np.ndarray,
 ) -> None:  # fmt: skip
     """The weights as `Choreographer` reads them."""
-    state = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("plan.")}
+    state = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("outlook.")}
     state["codebooks"] = torch.from_numpy(np.ascontiguousarray(parts.codebooks))
     state["spread"] = torch.from_numpy(parts.spread)
     values = {
@@ -269,7 +309,12 @@ def write(
         "styles": config.styles,
         "stages": parts.stages,
         "start": [int(token) for token in start],
-        "sampling": {"temperature": config.temperature, "top_p": config.top_p, "coherence": config.coherence},
+        "sampling": {
+            "temperature": config.temperature,
+            "top_p": config.top_p,
+            "coherence": config.coherence,
+            "plan": config.plan_temperature,
+        },
         "energy_quantiles": [round(float(q), 4) for q in parts.quantiles],
         "shape": network.shape.to_dict(),
     }

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from tqdm import tqdm
 
-from xdancer.choreographer import inputs
+from xdancer.choreographer import inputs, plan
 from xdancer.errors import UserError
 from xdancer.evaluation.alignment import speed
 from xdancer.pose.layout import N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
@@ -32,11 +32,13 @@ class Dance:
     """One view of a dance: tokens (T, 30), motion energy (T,), style (T,) as an index or -1, and its song.
 
     jolted: tokens (T, 30) of the same dance thrown off course now and then (`recoveries`); struck (T,): when.
+    keys (K, 18, 2): the body's places at every eighth frame, which plans are made of.
     """
 
     tokens: np.ndarray
     jolted: np.ndarray
     struck: np.ndarray
+    keys: np.ndarray
     energy: np.ndarray
     style: np.ndarray
     song: Song
@@ -66,8 +68,9 @@ def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: l
             songs[song] = load_song(corpus / "songs" / f"{song}.npz")
         number = np.array([styles.index(s) if s in styles else -1 for s in style], np.int8)
         with np.load(kept) as data:
-            columns = (data["tokens"], data["jolted"], data["struck"], data["energy"])
-        dances += [Dance(*view, number, songs[song]) for view in zip(*columns, strict=True)]
+            views = zip(*(data[name] for name in ("tokens", "jolted", "struck", "keys", "energy")), strict=True)
+            for tokens, jolted, struck, keys, energy in views:
+                dances.append(Dance(tokens, jolted, struck, keys, energy, number, songs[song]))
     if not dances:
         raise UserError(f"{corpus}: no {split} dances; run `xdancer corpus build` first")
     return dances
@@ -83,9 +86,9 @@ def _encode(path: Path, views: np.ndarray, tokenizer: Any) -> None:
     )
     energy = np.stack([motion_energy(pose) for pose in poses]).astype(np.float16)
     draft = path.with_suffix(".draft.npz")
-    np.savez_compressed(
-        draft, tokens=tokens, jolted=jolted, struck=np.stack([struck for _, struck in thrown]), energy=energy
-    )
+    struck = np.stack([struck for _, struck in thrown])
+    keys = inputs.places(poses[:, :: plan.EVERY, : plan.JOINTS])
+    np.savez_compressed(draft, tokens=tokens, jolted=jolted, struck=struck, keys=keys, energy=energy)
     draft.rename(path)
 
 
@@ -99,9 +102,10 @@ class Windows:
     """Random windows of dances as inputs and targets, seeded by the step."""
 
     def __init__(
-        self, dances: list[Dance], codes: inputs.Codes, tokenizer: Any, styles: list[str], quantiles: np.ndarray
-    ) -> None:
-        self.dances, self.codes, self.styles, self.quantiles = dances, codes, styles, quantiles
+        self, dances: list[Dance], codes: inputs.Codes, tokenizer: Any, styles: list[str], quantiles: np.ndarray,
+        plans: plan.Plans,
+    ) -> None:  # fmt: skip
+        self.dances, self.codes, self.styles, self.quantiles, self.plans = dances, codes, styles, quantiles, plans
         self.tokenizer = tokenizer
         self.kept = max(tokenizer.runtime.encoder_field - 1, 2)  # poses before each frame
         self.decoder_field = tokenizer.runtime.decoder_field
@@ -113,7 +117,8 @@ class Windows:
         self, rng: np.random.Generator, n: int, frames: int, noise: float = 0.0, jolts: float = 0.0
     ) -> tuple[np.ndarray, ...]:
         """Of n random windows: input vectors (n, T, inputs), tokens (n, T, 30), the row before each (n, T, 30), the
-        poses before each (n, T + kept - 1, 60, 3), the true poses (n, T, 60, 3), and bool (n, T): a jolt strikes here.
+        poses before each (n, T + kept - 1, 60, 3), the true poses (n, T, 60, 3), bool (n, T): a jolt strikes here, and
+        the codes of the plan (n, T, STAGES) where one begins, elsewhere -1.
 
         noise: mean share of past tokens replaced, in most windows; jolts: share of windows from dances with jolts.
         """
@@ -134,11 +139,33 @@ class Windows:
         aims = poses if shown is true else self.decode(true[:-1])
         last = self.decode(true[-self.decoder_field :])
         control = (self._energy(rng, dance, span), self._style(rng, dance, span))
-        outside = self.outside(rng, dance.song, first, frames, *control)
+        planned, codes = self.planned(dance, first, frames)
+        if rng.random() < 0.1:
+            planned = np.zeros_like(planned)
+        outside = np.concatenate([self.outside(rng, dance.song, first, frames, *control), planned], axis=1)
         before = shown[self.reach - 1 : -1]
         x = self.assemble(outside, poses, before, start, first, danced)
         struck = dance.struck[span] & jolted
-        return x, danced[span], before, poses, np.concatenate([aims[self.kept :], last]), struck
+        return x, danced[span], before, poses, np.concatenate([aims[self.kept :], last]), struck, codes
+
+    def planned(self, dance: Dance, first: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+        """Plan columns (T, N_PLAN) of rows first .. first + T - 1, and codes (T, STAGES) where a plan begins, else -1.
+
+        There is no plan before row EVERY: nothing has been danced that one could be drawn from.
+        """
+        rows = np.arange(first, first + frames)
+        blocks = np.arange(first // plan.EVERY, rows[-1] // plan.EVERY + 1)
+        ends = np.minimum(blocks[:, None] + 1 + np.arange(plan.AHEAD), len(dance.keys) - 1)
+        codes = self.plans.codes(dance.keys[ends])
+        vectors = self.plans.vectors(codes)
+        told = [
+            plan.columns(vectors[row // plan.EVERY - blocks[0]] if row >= plan.EVERY else None, row)
+            for row in range(first, first + frames)
+        ]
+        begins = np.full((frames, plan.STAGES), -1, np.int64)
+        at = np.flatnonzero((rows % plan.EVERY == 0) & (rows > 0))
+        begins[at] = codes[rows[at] // plan.EVERY - blocks[0]]
+        return np.stack(told), begins
 
     def decode(self, rows: np.ndarray) -> np.ndarray:
         """Token rows (T + decoder_field - 1, 30) -> poses (T, 60, 3)."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models import music, tiny_tokenizer
 
 from xdancer import weights
-from xdancer.choreographer import Choreographer, inputs
+from xdancer.choreographer import Choreographer, inputs, plan
 from xdancer.choreographer.network import ChoreographerNetwork, Shape
 from xdancer.errors import UserError
 from xdancer.music.features import N_FEATURES
@@ -54,40 +54,60 @@ def test_streaming_is_the_one_pass_form(model, tokenizer, folder, monkeypatch, l
     """Both the frame vectors and the logits: what is trained is what dances, past ring ends and reminders included."""
     monkeypatch.setattr(inputs, "CONTEXT_SPAN", 96)
     frames = music(260 - lead)
-    seen, told = [], []
+    seen, told, schemed = [], [], []
     stream = model.stream(seed=3, lead=lead)
-    picker, tell = stream._picker, stream._told
+    picker, plan_picker, tell = stream._picker, stream._plan_picker, stream._told
 
     def spying_picker():
         pick = picker()
         return lambda slot, logits: seen.append(logits) or pick(slot, logits)
 
+    def spying_plan_picker():
+        pick = plan_picker()
+
+        def note(stage, logits):
+            schemed.append((stream._row, pick(stage, logits), logits))
+            return schemed[-1][1]
+
+        return note
+
     monkeypatch.setattr(stream, "_picker", spying_picker)
+    monkeypatch.setattr(stream, "_plan_picker", spying_plan_picker)
     monkeypatch.setattr(stream, "_told", lambda *a: told.append(tell(*a)) or told[-1])
     rows = danced(stream, frames).reshape(-1, 30)
 
     beats = [f.beat for f in frames]
     clock = np.array([(b.tempo, b.beat_phase, b.bar_phase, b.confidence) for b in beats], np.float32)
     song = Song(inputs.listened(np.array([f.features for f in frames])), clock, clock)
-    windows = Windows([], model.runtime.codes, model.tokenizer, list(model.styles), np.zeros(2))
+    plans = model.runtime.plans
+    windows = Windows([], model.runtime.codes, model.tokenizer, list(model.styles), np.zeros(2), plans)
     start = model.start.reshape(1, 30)
     shown = np.concatenate([np.repeat(start, windows.reach, axis=0), rows])
     poses, before = windows.decode(shown[:-1]), shown[windows.reach - 1 : -1]
     wishes = np.zeros((len(rows), 2 + len(model.styles)), np.float32)
-    outside = np.concatenate([clock_rows(song, np.arange(len(rows)), lead, "heard"), wishes], axis=1)
+    begun = [row for row, _, _ in schemed[:: plan.STAGES]]
+    assert begun == list(range(plan.EVERY, len(rows), plan.EVERY))
+    codes = np.array([code for _, code, _ in schemed]).reshape(-1, plan.STAGES)
+    vectors = plans.vectors(codes)
+    followed = [vectors[n // plan.EVERY - 1] if n >= plan.EVERY else None for n in range(len(rows))]
+    planned = np.stack([plan.columns(vector, n) for n, vector in enumerate(followed)])
+    outside = np.concatenate([clock_rows(song, np.arange(len(rows)), lead, "heard"), wishes, planned], axis=1)
     x = windows.assemble(outside, poses, before, start[0], 0, rows)
     np.testing.assert_allclose(np.array(told), x, atol=1e-4)
 
     state, config = weights.load(folder)
-    network = ChoreographerNetwork(Shape(**config["shape"]), torch.from_numpy(model.runtime.codes.vectors))
+    network = ChoreographerNetwork(Shape(**config["shape"]), torch.from_numpy(model.runtime.codes.vectors), plans)
     network.load_state_dict({k: v for k, v in state.items() if k not in ("codebooks", "spread")}, strict=False)
-    parts = Parts(tokenizer, model.runtime.spread, np.zeros(2))
+    parts = Parts(tokenizer, model.runtime.spread, np.zeros(2), plans)
     with torch.no_grad():
         states, foretold = network.frames(torch.from_numpy(x)[None])
         aim = aims(parts, poses[None], foretold.numpy(), np.arange(len(rows)))
         chosen, last = (torch.from_numpy(model.runtime.codes.look_up(r)) for r in (rows, before))
         logits = network.depth(states[0], torch.from_numpy(aim), chosen, last)
+        clock = torch.from_numpy(x[begun, inputs.N_MUSIC : inputs.N_MUSIC + inputs.N_CLOCK])
+        scheme = network.planner(states[0, np.array(begun) - 1], clock, torch.from_numpy(codes))
     np.testing.assert_allclose(np.array(seen).reshape(logits.shape), logits.numpy(), atol=1e-4)
+    np.testing.assert_allclose(np.array([logits for _, _, logits in schemed]), scheme.flatten(0, 1), atol=1e-4)
 
 
 def test_lead_runs_ahead_and_waits(model):

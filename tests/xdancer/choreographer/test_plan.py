@@ -1,0 +1,44 @@
+"""Plans: codes and back, and what a frame is told of one."""
+
+import numpy as np
+import pytest
+
+from xdancer.choreographer import plan
+from xdancer.choreographer.plan import Plans
+
+
+def dances(n: int, seed: int = 0) -> np.ndarray:
+    """Places (n, AHEAD, 18, 2) that vary in five ways."""
+    rng = np.random.default_rng(seed)
+    ways = np.random.default_rng(1).normal(size=(5, plan.AHEAD * plan.JOINTS * 2))
+    return (0.3 * rng.normal(size=(n, 5)) @ ways).reshape(n, plan.AHEAD, plan.JOINTS, 2)
+
+
+def test_a_plan_comes_near_poses_it_was_not_fitted_to() -> None:
+    plans = Plans.fit(dances(4000), np.random.default_rng(0))
+    new = dances(500, seed=7)
+    codes = plans.codes(new)
+    assert codes.shape == (500, plan.STAGES) and codes.min() >= 0 and codes.max() < plan.CODES
+    off = np.abs(plans.places(codes) - new).mean()
+    assert off < 0.3 * np.abs(new).mean()
+    first = plans.places(codes * [1, 0, 0])  # other fine codes
+    assert off < np.abs(first - new).mean(), "every stage brings it nearer"
+
+
+def test_codes_are_the_nearest_stage_by_stage() -> None:
+    books = np.zeros((plan.STAGES, plan.CODES, plan.SIZE), np.float32)
+    books[0, :, 0], books[1, :, 0], books[2, :, 0] = (np.arange(plan.CODES) * step for step in (1.0, 0.1, 0.01))
+    basis = np.eye(plan.AHEAD * plan.JOINTS * 2, plan.SIZE, dtype=np.float32)
+    plans = Plans(np.zeros(len(basis), np.float32), basis, books)
+    ends = np.zeros((1, plan.AHEAD, plan.JOINTS, 2))
+    ends[0, 0, 0, 0] = 7.34  # nearest 7, then 0.3, then 0.04
+    np.testing.assert_array_equal(plans.codes(ends), [[7, 3, 4]])
+    np.testing.assert_allclose(plans.vectors(np.array([[7, 3, 4]]))[0, 0], 7.34, rtol=1e-6)
+    np.testing.assert_allclose(plans.places(np.array([[7, 3, 4]]))[0, 0, 0, 0], 7.34, rtol=1e-6)
+
+
+def test_a_frame_is_told_how_far_the_stretch_has_come() -> None:
+    assert not plan.columns(None, 3).any()
+    told = plan.columns(np.full(plan.SIZE, 0.5, np.float32), 2 * plan.EVERY + 2)
+    np.testing.assert_allclose(told[: plan.SIZE], 0.5 * plan.SCALE)
+    assert told[plan.SIZE :] == pytest.approx([1.0, 2 / plan.EVERY, 1 - 2 / plan.EVERY])
