@@ -35,7 +35,7 @@ def tiny_tokenizer(folder: Path, seed: int = 0) -> PoseTokenizer:
 
 def tiny_plans() -> Plans:
     """Plans about nothing in particular."""
-    return Plans.fit(np.random.default_rng(0).normal(size=(300, AHEAD, JOINTS, 2)), np.random.default_rng(0))
+    return Plans.fit(np.random.default_rng(0).normal(size=(1000, AHEAD, JOINTS, 2)), np.random.default_rng(0))
 
 
 def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0) -> Choreographer:

@@ -12,7 +12,7 @@ from xdancer.choreographer.block import TokenBlock
 from xdancer.choreographer.runtime import Runtime
 from xdancer.errors import UserError
 from xdancer.music.frame import BeatState, MusicFrame
-from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART, check_tokens
+from xdancer.pose.layout import CODEBOOK_SIZE, N_JOINTS, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART, check_tokens
 from xdancer.tokenizer import PoseTokenizer
 
 __all__ = ["Choreographer", "DanceStream", "TokenBlock"]
@@ -98,6 +98,7 @@ class DanceStream:
         self._limbs = model.tokenizer.stream()
         pose = self._limbs.decode(start[:1])
         self._poses = np.repeat(pose, max(model.tokenizer.runtime.encoder_field - 1, 2), axis=0)  # the last few
+        self._owed = np.zeros((N_JOINTS, 2), np.float32)  # px that tokens left the dance short of where it was aimed
         self._past = np.zeros((inputs.CONTEXT_SPAN, TOKENS_PER_FRAME), np.int16)  # ring: row r stands at r % span
         self._context = np.repeat(self._start[None], inputs.CONTEXT_FRAMES, axis=0)
 
@@ -157,9 +158,11 @@ class DanceStream:
         """The next token row (30,)."""
         state = self._state = self._runtime.frame(self._told(heard, beat, lead), self._row, self._caches)
         foretold = self._runtime.foretell(state, self._poses[-1], self._poses[-2])
-        row = self._runtime.tokens(state, self._aim(foretold), self._last, self._picker())
+        aimed = inputs.carried(foretold, self._owed, self._model.sampling["carry"])
+        row = self._runtime.tokens(state, self._aim(aimed), self._last, self._picker())
         self._before, self._last = self._runtime.codes.latents(row)[0], row
         pose = self._limbs.decode(row.reshape(1, N_PARTS, TOKENS_PER_PART))
+        self._owed = inputs.owed(aimed, pose[0])
         self._poses = np.concatenate([self._poses[1:], pose])
         self._past[self._row % len(self._past)] = row
         self._row += 1

@@ -48,6 +48,8 @@ class ChoreographerConfig(BaseModel):
     planning: float = Field(default=0.2, ge=0)  # weight of the plans' cross entropy beside the tokens'
     noise: float = Field(default=0.02, ge=0, lt=0.5)  # mean share of past tokens replaced, in most windows
     jolts: float = Field(default=0.5, ge=0, le=1)  # share of windows in which the dance is thrown off course
+    own_past: float = Field(default=0.7, ge=0, le=1)  # share of the undisturbed windows that follow their own forecast
+    own_steps: int = Field(default=3, ge=1)  # for so many frames at most
     check_every: int = Field(default=200, gt=0)
     threads: int = Field(default=2, gt=0)
     bfloat16: bool = True
@@ -57,6 +59,9 @@ class ChoreographerConfig(BaseModel):
     )
     top_p: float = Field(default=0.95, gt=0, le=1)
     plan_temperature: float = Field(default=1.0, gt=0)
+    carry: float = Field(
+        default=0.9, ge=0, le=1
+    )  # share of what tokens left a pose short of its aim that the next makes up
     coherence: int = Field(default=6, ge=1)  # rows over which the sampling noise drifts from one draw to the next
 
 
@@ -120,6 +125,7 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
             group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
         rng = np.random.default_rng((config.seed, step))
         batch = windows["train"].batch(rng, config.windows, config.frames, config.noise, config.jolts)
+        batch = with_own_past(network, parts, tokenizer, rng, batch, config)
         loss, error, planning = batch_loss(network, parts, rng, batch, config)
         optimiser.zero_grad(set_to_none=True)
         (loss + config.forecast * error + config.planning * planning).backward()
@@ -208,6 +214,38 @@ def _resume(path: Path, network: ChoreographerNetwork, optimiser: torch.optim.Op
     except (RuntimeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
     return int(state["step"])
+
+
+def with_own_past(
+    network: ChoreographerNetwork, parts: "Parts", tokenizer: PoseTokenizer, rng: np.random.Generator,
+    batch: tuple[np.ndarray, ...], config: ChoreographerConfig,
+) -> tuple[np.ndarray, ...]:  # fmt: skip
+    """The batch with what was danced replaced, in some windows, by what the network itself foretells.
+
+    All frames at once, one to `own_steps` times over, so that every frame follows so many of the network's own: the
+    errors it learns to mend are its own ones (the pushforward trick, arXiv 2202.03376). Targets stay what they are.
+    """
+    x, targets, before, poses, true, struck, plans = batch
+    own = np.flatnonzero(~struck.any(axis=1) & (rng.random(len(x)) < config.own_past))
+    if not len(own):
+        return batch
+    x, before, poses = x.copy(), before.copy(), poses.copy()
+    frames = x.shape[1]
+    kept = poses.shape[1] - frames + 1
+    field = parts.encoder_field
+    begin = x.shape[2] - inputs.N_BODY - N_PARTS * parts.codes.width * (2 + inputs.CONTEXT_FRAMES)
+    for _ in range(rng.integers(1, config.own_steps + 1)):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
+            foretold = network.frames(torch.from_numpy(x[own]))[1].numpy()
+        for window, places in zip(own, foretold, strict=True):
+            past = poses[window]
+            past[kept:] = inputs.posed(places[:-1], past[kept:, :, 2])
+            rows = tokenizer.runtime.encode(past[kept - field + 1 :])
+            before[window, 1:] = rows.reshape(frames - 1, -1)
+            x[window, :, begin : begin + inputs.N_BODY] = inputs.body(past[kept - 1 :], past[kept - 2 : -1])
+            latents = parts.codes.latents(before[window]).reshape(frames, -1)
+            x[window, :, begin + inputs.N_BODY : begin + inputs.N_BODY + latents.shape[1]] = latents
+    return x, targets, before, poses, true, struck, plans
 
 
 def batch_loss(
@@ -314,6 +352,7 @@ def write(
             "top_p": config.top_p,
             "coherence": config.coherence,
             "plan": config.plan_temperature,
+            "carry": config.carry,
         },
         "energy_quantiles": [round(float(q), 4) for q in parts.quantiles],
         "shape": network.shape.to_dict(),
