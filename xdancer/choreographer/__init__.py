@@ -87,6 +87,7 @@ class DanceStream:
         self._caches = model.runtime.caches()
         self._state: np.ndarray | None = None  # of the last frame
         self._plan: np.ndarray | None = None
+        self._half = -1  # of the beat, in which the last frame was
         self._listener = inputs.Listener()
         self._row = 0
         self._block = -1  # of the noise
@@ -180,10 +181,12 @@ class DanceStream:
             self._remind(self._row)
         phase, bar = beat.phases_after(lead)
         now = inputs.clock(np.array(phase), np.array(bar), np.array(beat.tempo), np.array(beat.confidence))
-        if self._row % plan.EVERY == 0 and self._state is not None:
+        half, part, _ = plan.half_beats(np.array(self._row), np.array(beat.tempo), np.array(phase))
+        if half != self._half and self._state is not None:
             self._plan = self._runtime.plan(self._state, now, self._plan_picker())
+        self._half = int(half)
         wishes = inputs.controls(self.energy, self.style, self._model.styles)
-        planned = plan.columns(self._plan, self._row)
+        planned = plan.columns(self._plan, float(part))
         seen = inputs.body(self._poses[-1], self._poses[-2])
         dance = (self._before, self._context, self._start)
         ahead = inputs.ahead(lead)
@@ -198,7 +201,7 @@ class DanceStream:
     def _plan_picker(self) -> Callable[[int, np.ndarray], int]:
         """Draws the codes of a plan by temperature and top-p; the seed and the row alone make the noise."""
         sampling = self._model.sampling
-        noise = np.random.default_rng((self.seed, self._row, plan.EVERY)).gumbel(size=(plan.STAGES, plan.CODES))
+        noise = np.random.default_rng((self.seed, self._row, plan.CODES)).gumbel(size=(plan.STAGES, plan.CODES))
         heat = max(self.temperature * sampling["plan"], 1e-3)
         return lambda stage, logits: drawn(logits / heat, sampling["top_p"], noise[stage])
 

@@ -104,6 +104,9 @@ class Planner(nn.Module):
         self.up = nn.ModuleList(nn.Linear(inputs, hidden) for _ in range(plan.STAGES))
         self.down = nn.ModuleList(nn.Linear(hidden, plan.CODES) for _ in range(plan.STAGES))
 
+    def plans(self) -> plan.Plans:
+        return plan.Plans(*(getattr(self, name).numpy() for name in ("mean", "basis", "books")))
+
     def forward(self, h: Tensor, clock: Tensor, codes: Tensor) -> Tensor:
         """States (N, width), clocks (N, N_CLOCK), the codes drawn (N, STAGES) -> logits (N, STAGES, CODES)."""
         so_far, logits = h.new_zeros(len(h), plan.SIZE), []
@@ -115,7 +118,7 @@ class Planner(nn.Module):
 
 
 class ChoreographerNetwork(nn.Module):
-    """`frames` over time, `depth` over the tokens of a frame, `planner` every eighth frame.
+    """`frames` over time, `depth` over the tokens of a frame, `planner` every half beat.
 
     The frame part also foretells the next pose, and the tokenizer's encoder says which latents that would have. A
     token's logit is then a Gaussian's about what is left of those after the codes chosen so far (2 s r.c - s c.c: how

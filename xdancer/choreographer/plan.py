@@ -1,16 +1,17 @@
-"""The plan: roughly where the body is to be in a quarter and in half a second, drawn anew every eight frames.
+"""The plan: roughly where the body is to be in half a beat and in a whole one, drawn anew every half beat.
 
 From one frame to the next a pose is mostly inertia. A dancer that draws what is left at random, thirty times a second,
 twitches, and drifts where no dancer has been; one that draws nothing at random comes to rest in the mean of all poses.
-So the choice between moves is drawn where it is one, a few times a second, and the frames follow the plan with little
-noise. The idea is that of hierarchical motion models (a coarse code over a stretch of time, fine ones in it); the code
-is residual k-means of principal components of the body's places, so that a plan is always a pose somebody had.
+And what the music says of the next thirtieth of a second is next to nothing beside what the last movements say, so that
+a dancer that only learns to go on learns its own rhythm, not the music's. So the choice between moves is drawn where it
+is one, by the clock of the music, and the frames follow the plan, to arrive in time, with little noise. A plan is
+residual k-means of principal components of the body's places: always a pose that somebody had.
 """
 
 import numpy as np
 
-EVERY = 8  # frames a plan is followed
-AHEAD = 2  # plans look at the ends of so many stretches of EVERY frames
+AHEAD = 2  # half beats that a plan looks ahead
+UNTIMED = 8  # frames that stand for half a beat where there is no beat
 JOINTS = 18  # the body's; hands follow the wrists
 STAGES, CODES, SIZE = 3, 256, 32
 N_PLAN = SIZE + 3  # columns: what is planned, whether anything is, how far the stretch has come, and what is left
@@ -58,11 +59,18 @@ class Plans:
         return (self.vectors(codes) @ self.basis.T + self.mean).reshape(-1, AHEAD, JOINTS, 2)
 
 
-def columns(vector: np.ndarray | None, row: int) -> np.ndarray:
-    """What the frame of row `row` is told of the plan (SIZE,) it follows, or of none: float32 (N_PLAN,)."""
+def half_beats(rows: np.ndarray, tempo: np.ndarray, beat_phase: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Of rows (N,) with their clock: which half of a beat (0 or 1), how far it has come (0..1), and its frames."""
+    twice = np.where(tempo > 0, 2 * beat_phase, rows / UNTIMED)
+    length = np.where(tempo > 0, 900.0 / np.maximum(tempo, 1.0), float(UNTIMED))
+    return np.floor(twice).astype(np.int64) % 2, twice % 1, length
+
+
+def columns(vector: np.ndarray | None, part: float) -> np.ndarray:
+    """What a frame is told of the plan (SIZE,) it follows, or of none, `part` of half a beat (0..1) having passed:
+    float32 (N_PLAN,)."""
     out = np.zeros(N_PLAN, np.float32)
     if vector is not None:
-        part = (row % EVERY) / EVERY
         out[:SIZE] = SCALE * vector
         out[SIZE:] = 1.0, part, 1.0 - part
     return out

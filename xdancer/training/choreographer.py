@@ -110,14 +110,15 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
         for split in ("train", "val")
     }  # fmt: skip
     parts = Parts.of(data["train"], tokenizer)
-    windows = {
-        split: Windows(data[split], parts.codes, tokenizer, config.styles, parts.quantiles, parts.plans)
-        for split in data
-    }
     network = build(config, parts)
     optimiser = torch.optim.AdamW(groups(network, config), lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
     checkpoint = folder / "checkpoint.pt"
     first, bits, plan_bits = _resume(checkpoint, network, optimiser), float("nan"), float("nan")
+    parts.plans = network.planner.plans()  # of a resumed run: what it was trained with
+    windows = {
+        split: Windows(data[split], parts.codes, tokenizer, config.styles, parts.quantiles, parts.plans)
+        for split in data
+    }
     last = min(config.steps, stop_at or config.steps)
     started, total, done = time.monotonic(), 0.0, 0
     for step in tqdm(range(first, last), initial=first, total=last, unit="step", desc=config.name, mininterval=2):
@@ -173,10 +174,11 @@ class Parts:
 
 
 def fit_plans(dances: list[Dance], most: int = 16_000) -> plan.Plans:
-    """What plans are made of, from a sample of the dances."""
-    pairs = np.concatenate([np.lib.stride_tricks.sliding_window_view(d.keys, plan.AHEAD, axis=0) for d in dances])
+    """What plans are made of, from a sample of the dances at half a beat and a beat of a middling tempo."""
+    first = np.concatenate([d.places[:: plan.UNTIMED] for d in dances])
+    pairs = np.lib.stride_tricks.sliding_window_view(first, plan.AHEAD, axis=0).transpose(0, 3, 1, 2)
     rng = np.random.default_rng(0)
-    sample = pairs[rng.permutation(len(pairs))[:most]].transpose(0, 3, 1, 2)
+    sample = pairs[rng.permutation(len(pairs))[:most]].astype(np.float32)
     if len(sample) < plan.CODES:
         sample = np.repeat(sample, -(-plan.CODES // len(sample)), axis=0)
     made = plan.Plans.fit(sample + rng.normal(0, 1e-4, sample.shape), rng)

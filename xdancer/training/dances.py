@@ -15,6 +15,7 @@ from xdancer.evaluation.alignment import speed
 from xdancer.pose.layout import N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 from xdancer.training import recoveries
 
+LONGEST = 30  # frames to look back for the beginning of a plan
 HEARD = ("tempo", "beat_phase", "bar_phase", "confidence")
 
 
@@ -32,13 +33,13 @@ class Dance:
     """One view of a dance: tokens (T, 30), motion energy (T,), style (T,) as an index or -1, and its song.
 
     jolted: tokens (T, 30) of the same dance thrown off course now and then (`recoveries`); struck (T,): when.
-    keys (K, 18, 2): the body's places at every eighth frame, which plans are made of.
+    places (T, 18, 2): of the body, which plans are made of.
     """
 
     tokens: np.ndarray
     jolted: np.ndarray
     struck: np.ndarray
-    keys: np.ndarray
+    places: np.ndarray
     energy: np.ndarray
     style: np.ndarray
     song: Song
@@ -68,9 +69,9 @@ def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: l
             songs[song] = load_song(corpus / "songs" / f"{song}.npz")
         number = np.array([styles.index(s) if s in styles else -1 for s in style], np.int8)
         with np.load(kept) as data:
-            views = zip(*(data[name] for name in ("tokens", "jolted", "struck", "keys", "energy")), strict=True)
-            for tokens, jolted, struck, keys, energy in views:
-                dances.append(Dance(tokens, jolted, struck, keys, energy, number, songs[song]))
+            views = zip(*(data[name] for name in ("tokens", "jolted", "struck", "places", "energy")), strict=True)
+            for tokens, jolted, struck, places, energy in views:
+                dances.append(Dance(tokens, jolted, struck, places, energy, number, songs[song]))
     if not dances:
         raise UserError(f"{corpus}: no {split} dances; run `xdancer corpus build` first")
     return dances
@@ -87,8 +88,8 @@ def _encode(path: Path, views: np.ndarray, tokenizer: Any) -> None:
     energy = np.stack([motion_energy(pose) for pose in poses]).astype(np.float16)
     draft = path.with_suffix(".draft.npz")
     struck = np.stack([struck for _, struck in thrown])
-    keys = inputs.places(poses[:, :: plan.EVERY, : plan.JOINTS])
-    np.savez_compressed(draft, tokens=tokens, jolted=jolted, struck=struck, keys=keys, energy=energy)
+    places = inputs.places(poses[:, :, : plan.JOINTS]).astype(np.float16)
+    np.savez_compressed(draft, tokens=tokens, jolted=jolted, struck=struck, places=places, energy=energy)
     draft.rename(path)
 
 
@@ -139,33 +140,37 @@ class Windows:
         aims = poses if shown is true else self.decode(true[:-1])
         last = self.decode(true[-self.decoder_field :])
         control = (self._energy(rng, dance, span), self._style(rng, dance, span))
-        planned, codes = self.planned(dance, first, frames)
+        lead = int(rng.integers(0, 61)) if rng.random() < 0.4 else int(rng.choice([0, 0, 0, 4, 8, 16]))
+        kind = str(rng.choice(["heard", "exact", "none"], p=[0.8, 0.1, 0.1]))
+        planned, codes = self.planned(dance, first, frames, lead, kind)
         if rng.random() < 0.1:
             planned = np.zeros_like(planned)
-        outside = np.concatenate([self.outside(rng, dance.song, first, frames, *control), planned], axis=1)
+        told = clock_rows(dance.song, np.arange(first, first + frames), lead, kind)
+        outside = np.concatenate([told, *control, planned], axis=1, dtype=np.float32)
         before = shown[self.reach - 1 : -1]
         x = self.assemble(outside, poses, before, start, first, danced)
         struck = dance.struck[span] & jolted
         return x, danced[span], before, poses, np.concatenate([aims[self.kept :], last]), struck, codes
 
-    def planned(self, dance: Dance, first: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
+    def planned(self, dance: Dance, first: int, frames: int, lead: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
         """Plan columns (T, N_PLAN) of rows first .. first + T - 1, and codes (T, STAGES) where a plan begins, else -1.
 
-        There is no plan before row EVERY: nothing has been danced that one could be drawn from.
+        A plan begins with each half beat by the clock that the frames are told, right or wrong, and says where the
+        dance is at that clock's next two half beats. There is none before the first of them.
         """
-        rows = np.arange(first, first + frames)
-        blocks = np.arange(first // plan.EVERY, rows[-1] // plan.EVERY + 1)
-        ends = np.minimum(blocks[:, None] + 1 + np.arange(plan.AHEAD), len(dance.keys) - 1)
-        codes = self.plans.codes(dance.keys[ends])
+        rows = np.arange(max(first - LONGEST, 0), first + frames)
+        tempo, beat, *_ = clock_at(dance.song, rows, lead, kind)
+        half, part, length = plan.half_beats(rows, tempo, beat % 1)
+        begins = np.flatnonzero(np.append(rows[0] > 0, half[1:] != half[:-1]))
+        left = (1 - part[begins, None] + np.arange(plan.AHEAD)) * length[begins, None]
+        ends = np.clip(np.round(rows[begins, None] + left).astype(int), 0, len(dance.places) - 1)
+        codes = self.plans.codes(dance.places[ends].astype(np.float32))
         vectors = self.plans.vectors(codes)
-        told = [
-            plan.columns(vectors[row // plan.EVERY - blocks[0]] if row >= plan.EVERY else None, row)
-            for row in range(first, first + frames)
-        ]
-        begins = np.full((frames, plan.STAGES), -1, np.int64)
-        at = np.flatnonzero((rows % plan.EVERY == 0) & (rows > 0))
-        begins[at] = codes[rows[at] // plan.EVERY - blocks[0]]
-        return np.stack(told), begins
+        follows = np.searchsorted(begins, np.arange(len(rows)), side="right") - 1
+        told = [plan.columns(vectors[k] if k >= 0 else None, p) for k, p in zip(follows, part, strict=True)]
+        starts = np.full((len(rows), plan.STAGES), -1, np.int64)
+        starts[begins] = codes
+        return np.stack(told)[-frames:], starts[-frames:]
 
     def decode(self, rows: np.ndarray) -> np.ndarray:
         """Token rows (T + decoder_field - 1, 30) -> poses (T, 60, 3)."""
@@ -198,15 +203,6 @@ class Windows:
         columns = (outside, seen, latents, np.array(context), np.repeat(begin, frames, axis=0))
         return np.concatenate(columns, axis=1, dtype=np.float32)
 
-    def outside(
-        self, rng: np.random.Generator, song: Song, first: int, frames: int, energy: np.ndarray, style: np.ndarray
-    ) -> np.ndarray:
-        """Music, clock, lead and controls (T, n_outside) as on stage: heard `lead` frames ago and run on from there."""
-        lead = int(rng.integers(0, 61)) if rng.random() < 0.4 else int(rng.choice([0, 0, 0, 4, 8, 16]))
-        rows = np.arange(first, first + frames)
-        told = clock_rows(song, rows, lead, rng.choice(["heard", "exact", "none"], p=[0.8, 0.1, 0.1]))
-        return np.concatenate([told, energy, style], axis=1, dtype=np.float32)
-
     def _energy(self, rng: np.random.Generator, dance: Dance, span: slice) -> np.ndarray:
         known = rng.random() < 0.4
         rank = np.interp(dance.energy[span].astype(np.float32), self.quantiles, np.linspace(0, 1, len(self.quantiles)))
@@ -227,18 +223,23 @@ class Windows:
         return np.where(hit, shown[other], shown)
 
 
-def clock_rows(song: Song, rows: np.ndarray, lead: int, kind: str) -> np.ndarray:
-    """Music, clock and lead of the rows (T,), each made `lead` frames after the music frame it was made from."""
-    heard_at = rows - lead
-    known = heard_at >= 0
-    at = np.clip(heard_at, 0, len(song.music) - 1)
-    music = np.where(known[:, None], song.music[at].astype(np.float32), inputs.silence())
+def clock_at(song: Song, rows: np.ndarray, lead: int, kind: str) -> tuple[np.ndarray, ...]:
+    """Tempo, beat phase, bar phase and confidence (T,) at rows (T,), each told `lead` frames before and run on."""
+    at = np.clip(rows - lead, 0, len(song.music) - 1)
     tempo, beat, bar, confidence = (song.exact[rows] if kind == "exact" else song.heard[at]).T
     if kind != "exact":
         beats = lead / 30 * tempo / 60
         beat, bar = beat + beats, bar + beats / 4
-        tempo = np.where(known, tempo, 0.0)
-    clock = inputs.clock(beat, bar, tempo if kind != "none" else np.zeros_like(tempo), confidence)
+        tempo = np.where(rows >= lead, tempo, 0.0)
+    return (tempo if kind != "none" else np.zeros_like(tempo)), beat, bar, confidence
+
+
+def clock_rows(song: Song, rows: np.ndarray, lead: int, kind: str) -> np.ndarray:
+    """Music, clock and lead of the rows (T,), each made `lead` frames after the music frame it was made from."""
+    at = np.clip(rows - lead, 0, len(song.music) - 1)
+    music = np.where((rows >= lead)[:, None], song.music[at].astype(np.float32), inputs.silence())
+    tempo, beat, bar, confidence = clock_at(song, rows, lead, kind)
+    clock = inputs.clock(beat, bar, tempo, confidence)
     return np.concatenate([music, clock, np.repeat(inputs.ahead(lead)[None], len(rows), axis=0)], axis=1)
 
 

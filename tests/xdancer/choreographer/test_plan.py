@@ -37,8 +37,18 @@ def test_codes_are_the_nearest_stage_by_stage() -> None:
     np.testing.assert_allclose(plans.places(np.array([[7, 3, 4]]))[0, 0, 0, 0], 7.34, rtol=1e-6)
 
 
-def test_a_frame_is_told_how_far_the_stretch_has_come() -> None:
-    assert not plan.columns(None, 3).any()
-    told = plan.columns(np.full(plan.SIZE, 0.5, np.float32), 2 * plan.EVERY + 2)
+def test_half_beats_follow_the_clock_and_frames_where_there_is_none() -> None:
+    rows = np.array([0, 7, 8, 20, 21, 22])
+    tempo = np.array([0, 0, 0, 120, 120, 90.0])
+    phase = np.array([0.9, 0.9, 0.9, 0.25, 0.75, 0.5])
+    half, part, length = plan.half_beats(rows, tempo, phase)
+    np.testing.assert_array_equal(half, [0, 0, 1, 0, 1, 1])
+    np.testing.assert_allclose(part, [0, 7 / 8, 0, 0.5, 0.5, 0])
+    np.testing.assert_allclose(length, [8, 8, 8, 7.5, 7.5, 10])
+
+
+def test_a_frame_is_told_how_far_the_half_beat_has_come() -> None:
+    assert not plan.columns(None, 0.3).any()
+    told = plan.columns(np.full(plan.SIZE, 0.5, np.float32), 0.25)
     np.testing.assert_allclose(told[: plan.SIZE], 0.5 * plan.SCALE)
-    assert told[plan.SIZE :] == pytest.approx([1.0, 2 / plan.EVERY, 1 - 2 / plan.EVERY])
+    assert told[plan.SIZE :] == pytest.approx([1.0, 0.25, 0.75])

@@ -6,14 +6,14 @@ import pytest
 import torch
 from models import TINY_CHOREOGRAPHER, tiny_tokenizer
 
-from xdancer.choreographer import Choreographer
+from xdancer.choreographer import Choreographer, inputs, plan
 from xdancer.errors import UserError
 from xdancer.evaluation import choreographer as evaluation
 from xdancer.music.features import N_FEATURES
 from xdancer.pose.layout import N_JOINTS
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training import choreographer as training
-from xdancer.training.dances import Song, clock_rows
+from xdancer.training.dances import Dance, Song, Windows, clock_rows
 
 FRAMES = 150
 
@@ -127,3 +127,45 @@ def test_what_a_slot_is_told_comes_from_the_past_and_the_slots_before():
     moved = slot_facts(changed, torch.zeros(1, 5, 12), torch.zeros(1, 30, 12)) - told
     assert np.flatnonzero((moved.abs() > 1e-4).any(-1)[0]).tolist() == [9, 10, 11]
     np.testing.assert_allclose(told[0, 10, 12:24], -codes[0, 6:10].sum(0), atol=1e-6)
+
+
+def test_a_plan_says_where_the_dance_is_at_the_clocks_next_half_beats():
+    frames = 120
+    position = (np.arange(frames) + 1) / 30 * 117 / 60
+    clock = np.stack([np.full(frames, 117.0), position % 1, position / 4 % 1, np.ones(frames)], axis=1).astype(
+        np.float32
+    )
+    song = Song(np.zeros((frames, inputs.N_MUSIC), np.float16), clock, clock)
+    places = np.zeros((frames, plan.JOINTS, 2), np.float16)
+    places[:, 0, 0] = np.arange(frames) / 128  # the nose tells the frame
+    blank = np.zeros((frames, 30), np.int16)
+    dance = Dance(blank, blank, np.zeros(frames, bool), places, np.zeros(frames), np.zeros(frames, np.int8), song)
+
+    class Noting:
+        """Plans that only keep what they are asked."""
+
+        def codes(self, ends):
+            self.ends = np.round(128 * ends[:, :, 0, 0]).astype(int)
+            return np.arange(len(ends))[:, None].repeat(plan.STAGES, axis=1)
+
+        def vectors(self, codes):
+            return codes[:, :1].repeat(plan.SIZE, axis=1).astype(np.float32)
+
+    class Decoder:
+        encoder_field, decoder_field = 5, 11
+
+    class Tokenizer:
+        runtime = Decoder()
+
+    windows = Windows([dance], None, Tokenizer(), ["salsa"], np.zeros(2), Noting())
+    told, codes = windows.planned(dance, 40, 60, 0, "exact")
+    struck = np.flatnonzero(np.diff(np.floor(2 * position))) + 1  # the first frame of each half beat
+    begins = np.flatnonzero(codes[:, 0] >= 0) + 40
+    np.testing.assert_array_equal(begins, struck[(struck >= 40) & (struck < 100)])
+    ends = windows.plans.ends[codes[begins - 40, 0]]
+    for begin, (near, far) in zip(begins, ends, strict=True):
+        coming = struck[struck > begin][:2]
+        assert len(coming) < 1 or abs(near - coming[0]) <= 1
+        assert len(coming) < 2 or abs(far - coming[1]) <= 1
+    np.testing.assert_allclose(told[begins - 40, 0], plan.SCALE * codes[begins - 40, 0])
+    np.testing.assert_allclose(told[:, plan.SIZE + 1], (2 * position[40:100]) % 1, atol=1e-5)
