@@ -87,7 +87,7 @@ class DanceStream:
         self._caches = model.runtime.caches()
         self._state: np.ndarray | None = None  # of the last frame
         self._plan: np.ndarray | None = None
-        self._half = -1  # of the beat, in which the last frame was
+        self._half, self._part = -1, 0.0  # of the beat: which the last frame was in, and how far it had come
         self._listener = inputs.Listener()
         self._row = 0
         self._block = -1  # of the noise
@@ -99,6 +99,7 @@ class DanceStream:
         self._limbs = model.tokenizer.stream()
         pose = self._limbs.decode(start[:1])
         self._poses = np.repeat(pose, max(model.tokenizer.runtime.encoder_field - 1, 2), axis=0)  # the last few
+        self._reached = self._begun = inputs.places(pose[0])  # by the last frame; and where the plan began
         self._owed = np.zeros((N_JOINTS, 2), np.float32)  # px that tokens left the dance short of where it was aimed
         self._past = np.zeros((inputs.CONTEXT_SPAN, TOKENS_PER_FRAME), np.int16)  # ring: row r stands at r % span
         self._context = np.repeat(self._start[None], inputs.CONTEXT_FRAMES, axis=0)
@@ -154,12 +155,13 @@ class DanceStream:
                 self._state = self._runtime.frame(self._told(heard, frame.beat, self.lead), self._row, self._caches)
         self._row, self._music = stop, stop - self.lead - 1
         self._last, self._before, self._poses = flat[-1], latents[-1], poses[-kept:]
+        self._reached = self._begun = inputs.places(poses[-1])
 
     def _make(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
         """The next token row (30,)."""
         state = self._state = self._runtime.frame(self._told(heard, beat, lead), self._row, self._caches)
         foretold = self._runtime.foretell(state, self._poses[-1], self._poses[-2])
-        aimed = inputs.carried(foretold, self._owed, self._model.sampling["carry"])
+        aimed = inputs.carried(self._led(foretold), self._owed, self._model.sampling["carry"])
         row = self._runtime.tokens(state, self._aim(aimed), self._last, self._picker())
         self._before, self._last = self._runtime.codes.latents(row)[0], row
         pose = self._limbs.decode(row.reshape(1, N_PARTS, TOKENS_PER_PART))
@@ -168,6 +170,16 @@ class DanceStream:
         self._past[self._row % len(self._past)] = row
         self._row += 1
         return row
+
+    def _led(self, foretold: np.ndarray) -> np.ndarray:
+        """The foretold pose (60, 3) on its way to the plan's."""
+        places = inputs.places(foretold)
+        if self._plan is not None:
+            target = self._runtime.plans.places(self._plan)[0]
+            led = plan.led(places, self._begun, target, self._half, self._part, self._model.sampling["pull"])
+            places = np.where(foretold[:, 2:] > 0, led, places).astype(np.float32)
+        self._reached = places
+        return inputs.posed(places, foretold[:, 2])
 
     def _aim(self, foretold: np.ndarray) -> np.ndarray:
         """The latents (5, D) that the tokenizer's encoder would give the next pose (60, 3)."""
@@ -184,9 +196,10 @@ class DanceStream:
         half, part, _ = plan.half_beats(np.array(self._row), np.array(beat.tempo), np.array(phase))
         if half != self._half and self._state is not None:
             self._plan = self._runtime.plan(self._state, now, self._plan_picker())
-        self._half = int(half)
+            self._begun = self._reached
+        self._half, self._part = int(half), float(part)
         wishes = inputs.controls(self.energy, self.style, self._model.styles)
-        planned = plan.columns(self._plan, float(part))
+        planned = plan.columns(self._plan, self._part)
         seen = inputs.body(self._poses[-1], self._poses[-2])
         dance = (self._before, self._context, self._start)
         ahead = inputs.ahead(lead)

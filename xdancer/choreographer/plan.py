@@ -10,11 +10,15 @@ residual k-means of principal components of the body's places: always a pose tha
 
 import numpy as np
 
+from xdancer.pose.layout import INDEX, LEFT_HAND, RIGHT_HAND
+
 AHEAD = 2  # half beats that a plan looks ahead
 UNTIMED = 8  # frames that stand for half a beat where there is no beat
 JOINTS = 18  # the body's; hands follow the wrists
 STAGES, CODES, SIZE = 3, 256, 32
 N_PLAN = SIZE + 3  # columns: what is planned, whether anything is, how far the stretch has come, and what is left
+ACCENT = 2.0  # how much of a movement from beat to beat falls between them: 1 is even, more is slower on the beat
+HANDS = ((INDEX["right_wrist"], RIGHT_HAND), (INDEX["left_wrist"], LEFT_HAND))
 SCALE = 4.0  # places in units of 128 px are small; the network reads them so much larger
 
 
@@ -54,9 +58,9 @@ class Plans:
         """Codes (N, STAGES) -> the components (N, SIZE) they stand for."""
         return self.books[np.arange(STAGES), codes].sum(-2)
 
-    def places(self, codes: np.ndarray) -> np.ndarray:
-        """Codes (N, STAGES) -> the places (N, AHEAD, 18, 2) they stand for."""
-        return (self.vectors(codes) @ self.basis.T + self.mean).reshape(-1, AHEAD, JOINTS, 2)
+    def places(self, vectors: np.ndarray) -> np.ndarray:
+        """Components (..., SIZE) -> the places (..., AHEAD, 18, 2) they stand for."""
+        return (vectors @ self.basis.T + self.mean).reshape(*vectors.shape[:-1], AHEAD, JOINTS, 2)
 
 
 def half_beats(rows: np.ndarray, tempo: np.ndarray, beat_phase: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -73,4 +77,20 @@ def columns(vector: np.ndarray | None, part: float) -> np.ndarray:
     if vector is not None:
         out[:SIZE] = SCALE * vector
         out[SIZE:] = 1.0, part, 1.0 - part
+    return out
+
+
+def led(places: np.ndarray, begun: np.ndarray, target: np.ndarray, half: int, part: float, pull: float) -> np.ndarray:
+    """Foretold places (60, 2), drawn by `pull` (0..1) to where they should be on the way to the plan's first target.
+
+    begun (60, 2): where the body was when the plan began; target (18, 2). The way starts slowly on the beat, is fastest
+    between two beats, and slows down again to the next: `half` is 0 on the way out from a beat, 1 on the way in, and
+    `part` (0..1) of it has passed. Hands go with their wrists.
+    """
+    way = part**ACCENT if half == 0 else 1 - (1 - part) ** ACCENT
+    due = begun[:JOINTS] + way * (target - begun[:JOINTS])
+    out = places.copy()
+    out[:JOINTS] += pull * (due - places[:JOINTS])
+    for wrist, hand in HANDS:
+        out[hand] += out[wrist] - places[wrist]
     return out

@@ -24,6 +24,7 @@ from xdancer.tokenizer.network import TokenizerNetwork
 from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
 from xdancer.training.dances import Dance, Windows, load_dances, spread
 
+ASTRAY = 0.4  # units of 128 px that own forecasts may be off in training
 BITS = TOKENS_PER_FRAME / np.log(2)  # nats a token to bits a frame
 
 
@@ -59,6 +60,7 @@ class ChoreographerConfig(BaseModel):
     )
     top_p: float = Field(default=0.95, gt=0, le=1)
     plan_temperature: float = Field(default=1.0, gt=0)
+    pull: float = Field(default=0.3, ge=0, le=1)  # how far a frame is drawn from its forecast to the way to the plan
     carry: float = Field(
         default=0.9, ge=0, le=1
     )  # share of what tokens left a pose short of its aim that the next makes up
@@ -226,6 +228,7 @@ def with_own_past(
 
     All frames at once, one to `own_steps` times over, so that every frame follows so many of the network's own: the
     errors it learns to mend are its own ones (the pushforward trick, arXiv 2202.03376). Targets stay what they are.
+    What goes further astray than ASTRAY is brought back: a forecast that explodes teaches nothing.
     """
     x, targets, before, poses, true, struck, plans = batch
     own = np.flatnonzero(~struck.any(axis=1) & (rng.random(len(x)) < config.own_past))
@@ -241,7 +244,9 @@ def with_own_past(
             foretold = network.frames(torch.from_numpy(x[own]))[1].numpy()
         for window, places in zip(own, foretold, strict=True):
             past = poses[window]
-            past[kept:] = inputs.posed(places[:-1], past[kept:, :, 2])
+            near = inputs.places(true[window, :-1])
+            places = np.clip(places[:-1], near - ASTRAY, near + ASTRAY)
+            past[kept:] = inputs.posed(places, past[kept:, :, 2])
             rows = tokenizer.runtime.encode(past[kept - field + 1 :])
             before[window, 1:] = rows.reshape(frames - 1, -1)
             x[window, :, begin : begin + inputs.N_BODY] = inputs.body(past[kept - 1 :], past[kept - 2 : -1])
@@ -355,6 +360,7 @@ def write(
             "coherence": config.coherence,
             "plan": config.plan_temperature,
             "carry": config.carry,
+            "pull": config.pull,
         },
         "energy_quantiles": [round(float(q), 4) for q in parts.quantiles],
         "shape": network.shape.to_dict(),

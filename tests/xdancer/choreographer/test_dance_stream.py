@@ -102,7 +102,12 @@ def test_streaming_is_the_one_pass_form(model, tokenizer, folder, monkeypatch, l
     parts = Parts(tokenizer, model.runtime.spread, np.zeros(2), plans)
     with torch.no_grad():
         states, foretold = network.frames(torch.from_numpy(x)[None])
-        aim = aims(parts, poses[None], carried(model, poses, foretold[0].numpy())[None], np.arange(len(rows)))
+        aim = aims(
+            parts,
+            poses[None],
+            aimed_at(model, poses, foretold[0].numpy(), followed, begun, half, part)[None],
+            np.arange(len(rows)),
+        )
         chosen, last = (torch.from_numpy(model.runtime.codes.look_up(r)) for r in (rows, before))
         logits = network.depth(states[0], torch.from_numpy(aim), chosen, last)
         clock = torch.from_numpy(x[begun, inputs.N_MUSIC : inputs.N_MUSIC + inputs.N_CLOCK])
@@ -111,14 +116,25 @@ def test_streaming_is_the_one_pass_form(model, tokenizer, folder, monkeypatch, l
     np.testing.assert_allclose(np.array([logits for _, _, logits in schemed]), scheme.flatten(0, 1), atol=1e-4)
 
 
-def carried(model, poses, foretold):
-    """The places (T, 60, 2) aimed at: those foretold, and what the tokens left the frame before short of."""
+def aimed_at(model, poses, foretold, followed, begun, half, part):
+    """The places (T, 60, 2) aimed at: those foretold, led to the plan, and what the tokens fell short of before."""
     aimed, short = foretold.copy(), np.zeros((60, 2))
     past = poses[-len(foretold) :]  # before each frame
+    reached = began = inputs.places(past[0])
     for n in range(len(foretold)):
         if n:
             short = inputs.owed(inputs.posed(aimed[n - 1], past[n - 1, :, 2]), past[n])
         pose = inputs.posed(foretold[n], past[n, :, 2])
+        places = inputs.places(pose)
+        if n in begun:
+            began = reached
+        vector = followed[np.searchsorted(begun, n, "right")]
+        if vector is not None:
+            target = model.runtime.plans.places(vector)[0]
+            led = plan.led(places, began, target, half[n], part[n], model.sampling["pull"])
+            places = np.where(pose[:, 2:] > 0, led, places).astype(np.float32)
+        reached = places
+        pose = inputs.posed(places, pose[:, 2])
         aimed[n] = inputs.places(inputs.carried(pose, short, model.sampling["carry"]))
     return aimed
 

@@ -19,9 +19,9 @@ def test_a_plan_comes_near_poses_it_was_not_fitted_to() -> None:
     new = dances(500, seed=7)
     codes = plans.codes(new)
     assert codes.shape == (500, plan.STAGES) and codes.min() >= 0 and codes.max() < plan.CODES
-    off = np.abs(plans.places(codes) - new).mean()
+    off = np.abs(plans.places(plans.vectors(codes)) - new).mean()
     assert off < 0.3 * np.abs(new).mean()
-    first = plans.places(codes * [1, 0, 0])  # other fine codes
+    first = plans.places(plans.vectors(codes * [1, 0, 0]))  # other fine codes
     assert off < np.abs(first - new).mean(), "every stage brings it nearer"
 
 
@@ -34,7 +34,7 @@ def test_codes_are_the_nearest_stage_by_stage() -> None:
     ends[0, 0, 0, 0] = 7.34  # nearest 7, then 0.3, then 0.04
     np.testing.assert_array_equal(plans.codes(ends), [[7, 3, 4]])
     np.testing.assert_allclose(plans.vectors(np.array([[7, 3, 4]]))[0, 0], 7.34, rtol=1e-6)
-    np.testing.assert_allclose(plans.places(np.array([[7, 3, 4]]))[0, 0, 0, 0], 7.34, rtol=1e-6)
+    np.testing.assert_allclose(plans.places(plans.vectors(np.array([[7, 3, 4]])))[0, 0, 0, 0], 7.34, rtol=1e-6)
 
 
 def test_half_beats_follow_the_clock_and_frames_where_there_is_none() -> None:
@@ -52,3 +52,14 @@ def test_a_frame_is_told_how_far_the_half_beat_has_come() -> None:
     told = plan.columns(np.full(plan.SIZE, 0.5, np.float32), 0.25)
     np.testing.assert_allclose(told[: plan.SIZE], 0.5 * plan.SCALE)
     assert told[plan.SIZE :] == pytest.approx([1.0, 0.25, 0.75])
+
+
+def test_the_way_to_a_plan_is_slow_on_the_beat_and_arrives_in_time() -> None:
+    begun, target = np.zeros((60, 2)), np.ones((plan.JOINTS, 2))
+    out = [plan.led(begun, begun, target, 0, part, 1.0)[0, 0] for part in (0.0, 0.5, 1.0)]
+    home = [plan.led(begun, begun, target, 1, part, 1.0)[0, 0] for part in (0.0, 0.5, 1.0)]
+    assert out == pytest.approx([0, 0.25, 1]) and home == pytest.approx([0, 0.75, 1])
+    half_way = plan.led(begun, begun, target, 1, 1.0, 0.5)
+    assert half_way[0, 0] == 0.5
+    np.testing.assert_allclose(half_way[plan.HANDS[0][1]], 0.5), "hands go with their wrists"
+    np.testing.assert_array_equal(plan.led(begun + 3, begun, target, 0, 0.3, 0.0), begun + 3)
