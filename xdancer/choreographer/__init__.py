@@ -93,14 +93,8 @@ class DanceStream:
         self._block = -1  # of the noise
         self._draws: list[np.ndarray] = []
         self._music = -1  # newest music frame heard
-        self._last = start[0].reshape(TOKENS_PER_FRAME).astype(np.int16)
-        self._start = self._runtime.codes.latents(self._last)[0]
-        self._before = self._start
-        self._limbs = model.tokenizer.stream()
-        pose = self._limbs.decode(start[:1])
-        self._poses = np.repeat(pose, max(model.tokenizer.runtime.encoder_field - 1, 2), axis=0)  # the last few
-        self._reached = self._begun = inputs.places(pose[0])  # by the last frame; and where the plan began
-        self._owed = np.zeros((N_JOINTS, 2), np.float32)  # px that tokens left the dance short of where it was aimed
+        self._stand(start[0].reshape(TOKENS_PER_FRAME).astype(np.int16))
+        self._start = self._before
         self._past = np.zeros((inputs.CONTEXT_SPAN, TOKENS_PER_FRAME), np.int16)  # ring: row r stands at r % span
         self._context = np.repeat(self._start[None], inputs.CONTEXT_FRAMES, axis=0)
 
@@ -134,42 +128,57 @@ class DanceStream:
         """Go on with a dance that another stream began; only before the first step. The next row is first + k.
 
         rows: tokens (k, 5, 6), k > 0, of that dance's rows first .. first + k - 1; frames: the music it heard last.
-        Rows of which the music is not known any more are remembered, but not thought over again.
+        Where both go back to 0 the dance goes on exactly as it would have. Rows of which the music is not known any
+        more are remembered, but not thought over again.
         """
         flat = check_tokens(rows, "rows").reshape(-1, TOKENS_PER_FRAME)
-        stop = first + len(flat)
-        self._past[:] = flat[np.arange(len(self._past)) % len(flat)]  # what is older is not known: as good as any
-        self._past[np.arange(first, stop) % len(self._past)] = flat
-        latents = self._runtime.codes.latents(flat)
+        if first > 0:
+            self._past[:] = flat[np.arange(len(self._past)) % len(flat)]  # what is older is not known: as good as any
+            self._row = first
+            self._stand(flat[0])
+            self._remind(first)
+        heard = {frame.index + self.lead: (self._listener.push(frame.features), frame.beat) for frame in frames}
+        if frames and frames[0].index == 0:
+            heard |= {row: (inputs.silence(), BeatState()) for row in range(self.lead)}
+        for row in flat:
+            known = heard.get(self._row)
+            self._take(row, self._think(*known, self.lead)[1] if known else None)
+        self._music = self._row - self.lead - 1
+
+    def _stand(self, row: np.ndarray) -> None:
+        """Stand in the pose of a token row (30,), with nothing before it."""
+        self._last, self._before = row, self._runtime.codes.latents(row)[0]
         self._limbs = self._model.tokenizer.stream()
-        poses = self._limbs.decode(flat.reshape(-1, N_PARTS, TOKENS_PER_PART))
-        kept = len(self._poses)
-        poses = np.concatenate([np.repeat(poses[:1], kept, axis=0), poses])
-        self._remind(first)
-        for frame in frames:
-            heard = self._listener.push(frame.features)
-            self._row = frame.index + self.lead
-            known = self._row - first
-            if known >= 0:
-                self._before, self._poses = latents[max(known - 1, 0)], poses[known : known + kept]
-                self._state = self._runtime.frame(self._told(heard, frame.beat, self.lead), self._row, self._caches)
-        self._row, self._music = stop, stop - self.lead - 1
-        self._last, self._before, self._poses = flat[-1], latents[-1], poses[-kept:]
-        self._reached = self._begun = inputs.places(poses[-1])
+        pose = self._limbs.decode(row.reshape(1, N_PARTS, TOKENS_PER_PART))
+        # The last few: as many as the tokenizer's encoder looks back.
+        self._poses = np.repeat(pose, max(self._model.tokenizer.runtime.encoder_field - 1, 2), axis=0)
+        self._reached = self._begun = inputs.places(pose[0])  # by the last frame; and where the plan began
+        self._owed = np.zeros((N_JOINTS, 2), np.float32)  # px that tokens left the dance short of where it was aimed
 
     def _make(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
         """The next token row (30,)."""
+        state, aimed = self._think(heard, beat, lead)
+        row = self._runtime.tokens(state, self._aim(aimed), self._last, self._picker())
+        self._take(row, aimed)
+        return row
+
+    def _think(self, heard: np.ndarray, beat: BeatState, lead: int) -> tuple[np.ndarray, np.ndarray]:
+        """The state (width,), and the pose (60, 3) that the next row is to come to."""
         state = self._state = self._runtime.frame(self._told(heard, beat, lead), self._row, self._caches)
         foretold = self._runtime.foretell(state, self._poses[-1], self._poses[-2])
-        aimed = inputs.carried(self._led(foretold), self._owed, self._model.sampling["carry"])
-        row = self._runtime.tokens(state, self._aim(aimed), self._last, self._picker())
+        return state, inputs.carried(self._led(foretold), self._owed, self._model.sampling["carry"])
+
+    def _take(self, row: np.ndarray, aimed: np.ndarray | None) -> None:
+        """The next row is danced: (30,); `aimed` (60, 3) is what it was to come to, where that is known."""
         self._before, self._last = self._runtime.codes.latents(row)[0], row
         pose = self._limbs.decode(row.reshape(1, N_PARTS, TOKENS_PER_PART))
-        self._owed = inputs.owed(aimed, pose[0])
+        if aimed is None:
+            self._reached = inputs.places(pose[0])
+        else:
+            self._owed = inputs.owed(aimed, pose[0])
         self._poses = np.concatenate([self._poses[1:], pose])
         self._past[self._row % len(self._past)] = row
         self._row += 1
-        return row
 
     def _led(self, foretold: np.ndarray) -> np.ndarray:
         """The foretold pose (60, 3) on its way to the plan's."""
