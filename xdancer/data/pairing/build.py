@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from tqdm import tqdm
 
 from xdancer.data.cameras import Camera
 from xdancer.data.confidence import observed
 from xdancer.data.config import CorpusConfig
 from xdancer.data.pairing import beats
 from xdancer.data.pairing.chain import Phrase, phrase
+from xdancer.data.parallel import in_parallel
 from xdancer.data.skeleton import Body, Clip
 from xdancer.errors import UserError
 from xdancer.music.frame import FPS
 
 SPLITS = ("train", "val")
+Library = tuple[list[beats.Steps], np.ndarray]  # steps, and how often each is to be tried
 ODD = 0.03  # of the views: a dancer who has learned from too many close-ups slips into one
 
 
@@ -52,19 +53,28 @@ def build_dances(config: CorpusConfig, out: Path, excluded: set[str]) -> None:
     songs = sorted((out / "songs").glob("*.npz"))
     if not songs:
         raise UserError(f"{out}: no songs; build the songs stage first")
-    for path in tqdm(songs, desc="dances", unit="song", leave=False):
-        with np.load(path) as data:
-            song = {key: data[key] for key in ("name", "split", "beats_s", "energy", "exact_tempo")}
-        split = str(song["split"])
-        bodies = [body for body in people if body.split == split]
-        for k in range(wanted.each):
-            target = folder / f"{path.stem}-{k}.npz"
-            if not target.exists():
-                rng = np.random.default_rng([config.seed, zlib.crc32(path.stem.encode()), k])
-                _write(target, dance(rng, *libraries[split], song), song, bodies, wanted.views, rng)
+    in_parallel(
+        ((_dances, path, folder, config.seed, wanted, libraries, people) for path in songs),
+        total=len(songs), desc="dances", unit="song",
+    )  # fmt: skip
 
 
-def library(config: CorpusConfig, out: Path, split: str, body: Body) -> tuple[list[beats.Steps], np.ndarray]:
+def _dances(
+    path: Path, folder: Path, seed: int, wanted: DancesConfig, libraries: dict[str, Library], people: list[Body]
+) -> None:
+    """The dances to one song that are not there yet."""
+    with np.load(path) as data:
+        song = {key: data[key] for key in ("name", "split", "beats_s", "energy", "exact_tempo")}
+    split = str(song["split"])
+    bodies = [body for body in people if body.split == split]
+    for k in range(wanted.each):
+        target = folder / f"{path.stem}-{k}.npz"
+        if not target.exists():
+            rng = np.random.default_rng([seed, zlib.crc32(path.stem.encode()), k])
+            _write(target, dance(rng, *libraries[split], song), song, bodies, wanted.views, rng)
+
+
+def library(config: CorpusConfig, out: Path, split: str, body: Body) -> Library:
     """The clips of a split with their beats, and how often each is to be tried: length times its source's weight."""
     weights = {source.source: source.weight for source in config.motion}
     found, chances = [], []

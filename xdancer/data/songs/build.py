@@ -12,10 +12,10 @@ import soundfile
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.signal import butter, sosfilt
 from scipy.stats import rankdata
-from tqdm import tqdm
 
 from xdancer.data.config import CorpusConfig, data_root
 from xdancer.data.motion import splits
+from xdancer.data.parallel import in_parallel
 from xdancer.data.songs import midi, sequencer
 from xdancer.data.songs.degrade import degraded
 from xdancer.errors import UserError
@@ -68,21 +68,27 @@ def build_songs(config: CorpusConfig, out: Path, excluded: set[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     jobs = list(_jobs(config, wanted, data_root(), excluded))
     listener = sha256(find("beats", "live"))
-    for name, make in tqdm(jobs, desc="songs", unit="song", leave=False):
-        path = folder / f"{name}.npz"
-        rng = np.random.default_rng([config.seed, zlib.crc32(name.encode())])
-        if not path.exists():
-            song = make()
-            whole = len(song.samples) // HOP * HOP
-            samples = song.samples[:whole] / max(float(np.abs(song.samples).max(initial=0)), 1.0)
-            soundfile.write(path.with_suffix(".flac"), samples, SAMPLE_RATE)
-            _write(path, {**_grid(song, whole // HOP), **heard(degraded(rng, samples)), "listener": listener})
-        else:
-            with np.load(path) as data:
-                known = {key: data[key] for key in data.files}
-            if str(known.get("listener")) != listener:
-                samples, _ = soundfile.read(path.with_suffix(".flac"), dtype="float32")
-                _write(path, {**known, **heard(degraded(rng, samples)), "listener": listener})
+    in_parallel(
+        ((_song, folder / f"{name}.npz", make, config.seed, listener) for name, make in jobs),
+        total=len(jobs), desc="songs", unit="song",
+    )  # fmt: skip
+
+
+def _song(path: Path, make: Callable[[], Made], seed: int, listener: str) -> None:
+    """One song, unless it is there and was heard by the beat network `listener`."""
+    rng = np.random.default_rng([seed, zlib.crc32(path.stem.encode())])
+    if not path.exists():
+        song = make()
+        whole = len(song.samples) // HOP * HOP
+        samples = song.samples[:whole] / max(float(np.abs(song.samples).max(initial=0)), 1.0)
+        soundfile.write(path.with_suffix(".flac"), samples, SAMPLE_RATE)
+        _write(path, {**_grid(song, whole // HOP), **heard(degraded(rng, samples)), "listener": listener})
+        return
+    with np.load(path) as data:
+        known = {key: data[key] for key in data.files}
+    if str(known.get("listener")) != listener:
+        samples, _ = soundfile.read(path.with_suffix(".flac"), dtype="float32")
+        _write(path, {**known, **heard(degraded(rng, samples)), "listener": listener})
 
 
 def _jobs(
