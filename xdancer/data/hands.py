@@ -7,6 +7,7 @@ from xdancer.data.cleaning import smooth
 from xdancer.data.skeleton import BONE
 
 RATE = 30.0
+SHORTEST = 0.2  # s from one hand pose to the next
 # Flexion at base, middle and tip joint and spread of thumb, index, middle, ring, little finger, degrees.
 POSES = {
     "relaxed": [(10, 12, 15, 0), (14, 24, 12, 2), (20, 28, 15, 0), (24, 30, 16, 1), (28, 32, 18, 4)],
@@ -51,7 +52,8 @@ def fingers(rng: np.random.Generator, speed: np.ndarray) -> np.ndarray:
         keys.append(_pose(rng, float(lively[int(np.clip(now * RATE, 0, frames - 1))])))
         if now * RATE > frames:
             break
-        now += float(rng.gamma(3.0, 0.9 - 0.45 * lively[int(np.clip(now * RATE, 0, frames - 1))]))
+        wait = rng.gamma(3.0, 0.9 - 0.45 * lively[int(np.clip(now * RATE, 0, frames - 1))])
+        now += max(float(wait), SHORTEST)
     path = _eased(np.array(keys), np.array(moments), frames, rng)
     jitter = np.radians(2.0) * noise(rng, frames, (5, 4), 1.2) * np.array([1.5, 1.5, 1.0, 0.5])
     return limited(path + jitter)
@@ -67,12 +69,12 @@ def _pose(rng: np.random.Generator, lively: float) -> np.ndarray:
 
 
 def _eased(keys: np.ndarray, moments: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Each key is held, then eased into the next within 0.15 to 0.6 s before its moment."""
+    """Each key is held, then eased into the next within 0.2 to 0.6 s before its moment, never before it is reached."""
     out = np.empty((frames, *keys.shape[1:]))
     out[:] = keys[0]
     times = np.arange(frames)
-    for key, before, moment in zip(keys[1:], keys[:-1], moments[1:], strict=True):
-        length = rng.uniform(0.15, 0.6) * RATE
+    for key, before, moment, reached in zip(keys[1:], keys[:-1], moments[1:], moments[:-1], strict=True):
+        length = min(rng.uniform(SHORTEST, 0.6) * RATE, moment - reached)
         part = np.clip((times - (moment - length)) / length, 0, 1)
         part = (part * part * (3 - 2 * part))[:, None, None]
         after = times >= moment - length
