@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from tqdm import tqdm
 
 from xdancer.choreographer import inputs, plan
+from xdancer.data.parallel import in_parallel
 from xdancer.errors import UserError
 from xdancer.evaluation.alignment import speed
 from xdancer.pose.layout import N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
@@ -55,20 +55,21 @@ def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: l
     """All views of a split, encoded once: the tokens are kept under `cache`. Raises UserError where there are none."""
     folder = cache / f"tokens-{tokenizer.sha256[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
+    paths = [path for path in sorted((corpus / "dances").glob("*.npz")) if _split(path) == split]
+    new = [path for path in paths if not (folder / path.name).exists()]
+    in_parallel(
+        ((_encode, path, folder / path.name, tokenizer) for path in new),
+        total=len(new), desc=f"{split} dances", unit="dance",
+    )  # fmt: skip
     songs: dict[str, Song] = {}
     dances = []
-    for path in tqdm(sorted((corpus / "dances").glob("*.npz")), desc=f"{split} dances", unit="dance", leave=False):
+    for path in paths:
         with np.load(path) as data:
-            if str(data["split"]) != split:
-                continue
             song, style = str(data["song"]), data["style"]
-            kept = folder / path.name
-            if not kept.exists():
-                _encode(kept, data["views"], tokenizer)
         if song not in songs:
             songs[song] = load_song(corpus / "songs" / f"{song}.npz")
         number = np.array([styles.index(s) if s in styles else -1 for s in style], np.int8)
-        with np.load(kept) as data:
+        with np.load(folder / path.name) as data:
             views = zip(*(data[name] for name in ("tokens", "jolted", "struck", "places", "energy")), strict=True)
             for tokens, jolted, struck, places, energy in views:
                 dances.append(Dance(tokens, jolted, struck, places, energy, number, songs[song]))
@@ -77,8 +78,14 @@ def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: l
     return dances
 
 
-def _encode(path: Path, views: np.ndarray, tokenizer: Any) -> None:
-    poses = views.astype(np.float32)
+def _split(path: Path) -> str:
+    with np.load(path) as data:
+        return str(data["split"])
+
+
+def _encode(dance: Path, path: Path, tokenizer: Any) -> None:
+    with np.load(dance) as data:
+        poses = data["views"].astype(np.float32)
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
     thrown = [recoveries.jolted(rng, pose) for pose in poses]
     tokens, jolted = (
