@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.config import Config
 from engine.stage.frame import Outlet, ShowFrame
+from engine.stage.lead import Lead
 from engine.studio.frame import StudioFrame
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import FPS, HOP, BeatState
@@ -25,13 +26,16 @@ KEPT = 64  # frames made and not yet shown; more than any delay needs
 class Presenter:
     """Hands frames to the outlets: `made` as they come from the studio, `shown` when they are due, exactly one a frame.
 
-    Frame n is due `delay` seconds after its sound was heard. Where none is there by then the last picture is repeated;
-    a picture that comes after that is dropped. Times are the event loop's.
+    Frame n is due `delay` seconds after its sound was heard, and leaves for the viewers then, or, in a show that
+    anticipates, the time of its delivery before. Where none is there by then the last picture is repeated; a picture
+    that comes after that is dropped. Times are the event loop's.
     """
 
     def __init__(self, config: Config, sound: SoundRing, outlets: list[Outlet]) -> None:
         self.outlets = outlets
-        self.delay = 0.0 if config.presentation == "anticipate" else config.delay_ms / 1000
+        self.anticipates = config.presentation == "anticipate"
+        self.lead = Lead(self.anticipates, config.lead)
+        self.delay = (config.trim_ms if self.anticipates else config.delay_ms) / 1000
         self.made = self.shown = self.repeated = self.dropped = 0
         self.behind = 0.0  # seconds from hearing the newest frame to its picture: the pipeline's delay
         self.newest = -1  # the newest frame that the outlets have had as made
@@ -54,17 +58,23 @@ class Presenter:
     def heard(self, index: int, at: float) -> None:
         """Frame `index` of the sound is there, complete since `at`."""
         self._heard = (index, at)
-        self._times[index] = at
+        if index >= self.shown:
+            self._times[index] = at
         self._tick.set()
 
-    def arrived(self, frame: StudioFrame, tokens: np.ndarray | None) -> None:
-        """A frame has been made; `tokens` None: by a free run. One that outlets have had already is ignored."""
+    def arrived(self, frame: StudioFrame, tokens: np.ndarray | None) -> float | None:
+        """A frame has been made; `tokens` None: by a free run. One that outlets have had already is ignored.
+
+        Returns the seconds since the music it was made from was heard, None where it is ignored.
+        """
         if frame.index <= self.newest:
-            return
+            return None
         self.newest = frame.index
         self.made += 1
         now = asyncio.get_running_loop().time()
-        self.behind += 0.1 * (now - self._time(frame.index) - self.behind)
+        behind = now - self._time(frame.index - frame.lead)
+        if tokens is not None:
+            self.behind += 0.1 * (behind - self.behind)
         picture = frame.picture if frame.picture is not None else self._picture()
         due = self._due(frame.index)
         show = ShowFrame(
@@ -76,6 +86,7 @@ class Presenter:
             tokens=tokens,
             beat=frame.beat,
             level=frame.level,
+            early=self.lead.delivery,
         )
         if frame.index < self.shown:
             self.dropped += 1
@@ -85,15 +96,16 @@ class Presenter:
                 del self._ready[min(self._ready)]
                 self.dropped += 1
         self._tell(lambda outlet: outlet.made(show))
+        return behind
 
     async def run(self) -> None:
         """Show one frame after the other, for ever."""
         loop = asyncio.get_running_loop()
         while True:
-            while self.shown not in self._times:
+            while self.shown > self._heard[0] + self.lead.frames or self._heard[0] < 0:
                 self._tick.clear()
                 await self._tick.wait()
-            wait = self._due(self.shown) - loop.time()
+            wait = self._due(self.shown) - self.lead.delivery - loop.time()
             await asyncio.sleep(max(0.0, wait))
             self._show(self.shown)
 
@@ -106,7 +118,7 @@ class Presenter:
             frame = self._repeat(index, due)
         else:
             frame = replace(frame, due=due, sound=self._sound_of(index))
-        del self._times[index]
+        self._times.pop(index, None)
         self.shown = index + 1
         self._last = frame
         self._tell(lambda outlet: outlet.shown(frame))
@@ -121,6 +133,8 @@ class Presenter:
     def _judge(self, late: bool) -> None:
         """Where too many frames come too late, show everything later from now on."""
         self._late.append(late)
+        if self.anticipates:
+            return
         if len(self._late) == WINDOW and sum(self._late) > TOO_LATE * WINDOW and self.behind > self.delay - 1 / FPS:
             if self.delay + 1 / FPS <= self._most:
                 self.delay += 1 / FPS

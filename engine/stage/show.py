@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,6 +49,7 @@ class Show:
         self.sound = SoundRing()
         self.presenter = Presenter(config, self.sound, self.outlets)
         self.studios = studios(config, self.sound, self._made)
+        self.studios.set_lead(self.presenter.lead.frames)
         self.lag = LoopLag()
         self._params = config.params()
         self._apply = "frame"
@@ -82,10 +84,16 @@ class Show:
             raise UserError("params: renderer: diffusion is not in this version")
         given = {name: getattr(change, name) for name in change.model_fields_set if name != "apply"}
         self._params, self._apply = self._params.model_copy(update=given), change.apply
+        if self.presenter.anticipates:
+            self.presenter.delay = self._params.trim_ms / 1000
         self.studios.set(Params(**self._params.model_dump()), change.apply)
         for listener in self.listeners:
             listener(self.params)
         return self.params
+
+    def delivered(self, seconds: float) -> None:
+        """A viewer has seen a frame so many seconds after it left."""
+        self.presenter.lead.reported(seconds)
 
     def state(self) -> dict[str, Any]:
         """How the show is doing: for /api/state, the readout and the metrics."""
@@ -95,6 +103,7 @@ class Show:
             "show": self.config.show,
             "session": self.session,
             "t": self.sound.written / FPS,
+            "now": time.time(),
             "frame": self.sound.written,
             "source": {"name": self.source.label, "status": self.source.status, **self.meter.state()},
             "tempo": round(self.beat.tempo, 2),
@@ -107,6 +116,8 @@ class Show:
             "presentation": self.config.presentation,
             "delay_ms": round(1000 * presenter.delay),
             "pipeline_ms": round(1000 * presenter.behind, 1),
+            "lead": self.studios.lead,
+            "delivery_ms": round(1000 * presenter.lead.delivery),
             "frames": {
                 "made": presenter.made,
                 "shown": presenter.shown,
@@ -169,7 +180,7 @@ class Show:
         self.presenter.heard(index, at)
         self.studios.heard()
         if self.studios.missed:
-            for frame in range(max(self.presenter.newest + 1, index - FREE_QUEUE), index + 1 + self.config.lead):
+            for frame in range(max(self.presenter.newest + 1, index - FREE_QUEUE), index + 1 + self.studios.lead):
                 if not self._free_queue.full():
                     self._free_queue.put_nowait(frame)
 
@@ -178,7 +189,9 @@ class Show:
         self._free.remember(frame)
         if frame.index > self.presenter.newest:
             self.beat = frame.beat
-        self.presenter.arrived(frame, frame.tokens)
+        behind, lead = self.presenter.arrived(frame, frame.tokens), self.presenter.lead
+        if behind is not None and self.studios.live and lead.came(behind, self.presenter.delay):
+            self.studios.set_lead(lead.frames)
 
     async def _free_run(self) -> None:
         """Draw what is danced while no studio dances, in a thread."""

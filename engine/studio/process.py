@@ -40,9 +40,11 @@ class Failed:
 
 @dataclass(frozen=True)
 class Go:
-    """Begin with frame `first` of the sound; where there are rows (k, 5, 6) of an earlier studio, go on from them."""
+    """Begin with frame `first` of the sound, `lead` frames ahead; where there are rows (k, 5, 6) of an earlier studio,
+    go on from them."""
 
     first: int
+    lead: int
     danced: np.ndarray | None = None
     tokens: np.ndarray | None = None
 
@@ -51,6 +53,11 @@ class Go:
 class SetParams:
     params: Params
     moment: Moment
+
+
+@dataclass(frozen=True)
+class SetLead:
+    frames: int
 
 
 def main(config: Config, params: Params, pipe: Connection, sound: SoundRing, frames: FrameRing, heard: Any) -> None:
@@ -80,7 +87,7 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
 
     stage = os.getppid()
     models = load_models(config)
-    studio = Studio(models, params, config.lead)
+    studio = Studio(models, params)
     pipe.send(Ready(models.info()))
     position = _begin(studio, pipe, sound)
     while True:
@@ -88,6 +95,8 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
             message = pipe.recv()
             if isinstance(message, SetParams):
                 studio.set(message.params, message.moment)
+            elif isinstance(message, SetLead):
+                studio.lead = message.frames
         if not heard.acquire(timeout=PATIENCE) and os.getppid() != stage:
             return
         while position < sound.written:
@@ -109,6 +118,7 @@ def _begin(studio: "Studio", pipe: Connection, sound: SoundRing) -> int:
             studio.set(message.params, message.moment)
         elif isinstance(message, Go):
             break
+    studio.lead = message.lead
     if message.danced is None or message.tokens is None:
         return message.first
     # The frames of sound before `first` were danced to; those that fell out of the ring meanwhile are not made up for.

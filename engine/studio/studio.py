@@ -17,7 +17,7 @@ class Studio:
     """Hears stereo, dances and draws. The same sound and parameters give the same frames, however the sound is cut."""
 
     def __init__(self, models: Models, params: Params, lead: int = 0) -> None:
-        self.models, self.params, self.lead = models, params, lead
+        self.models, self.params = models, params
         self._pending: deque[tuple[Params, Moment]] = deque()
         self._sound = np.zeros((0, 2), np.float32)
         self._analyzer = models.analyzer()
@@ -29,6 +29,15 @@ class Studio:
         self._drawer = models.renderer.stream()
         self._last: StudioFrame | None = None
         self._phases = (0.0, 0.0)
+
+    @property
+    def lead(self) -> int:
+        """Frames that the dance is ahead of the music, 0..60."""
+        return self._dance.lead
+
+    @lead.setter
+    def lead(self, frames: int) -> None:
+        self._dance.lead = frames
 
     def set(self, params: Params, moment: Moment = "frame") -> None:
         """The parameters from the next frame, beat or bar on; at once where no beat is known."""
@@ -100,7 +109,7 @@ class Studio:
             tokens = self._mirrored.encode(mirror(pose))[0]
         pose = self._limbs.decode(tokens[None])[0]
         beat = beat_at(music.beat, index - music.index)
-        return StudioFrame(index, tokens, row, pose, beat, music.level, None)
+        return StudioFrame(index, tokens, row, pose, beat, music.level, None, lead=index - music.index)
 
     def _draw(self, frame: StudioFrame) -> np.ndarray:
         if self.params.blackout:

@@ -41,6 +41,9 @@ class ShowPort(Protocol):
     def set_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change some and return all; raises UserError to refuse."""
 
+    def delivered(self, seconds: float) -> None:
+        """A viewer has seen a frame so many seconds after it left."""
+
 
 class Web:
     """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`)."""
@@ -101,6 +104,7 @@ class Web:
                 web.get("/api/state", self._state),
                 web.get("/api/params", self._params),
                 web.patch("/api/params", self._change),
+                web.post("/api/delivery", self._delivery),
                 web.get("/tokenizer/{sha256}/{file}", self._decoder),
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
@@ -160,6 +164,13 @@ class Web:
             return web.json_response(self._show.set_params(change))
         except UserError as error:
             return web.json_response({"error": str(error)}, status=422)
+
+    async def _delivery(self, request: web.Request) -> web.Response:
+        try:
+            self._show.delivered(float(json.loads(await request.text())["ms"]) / 1000)
+        except (ValueError, TypeError, KeyError):
+            return web.json_response({"error": 'expected {"ms": number}'}, status=400)
+        return web.Response(status=204)
 
     async def _decoder(self, request: web.Request) -> web.StreamResponse:
         file = request.match_info["file"]

@@ -36,6 +36,9 @@ class PretendShow:
         self.values.update(changes)
         return self.params
 
+    def delivered(self, seconds: float) -> None:
+        pass
+
     def state(self) -> dict[str, Any]:
         return {"tempo": 120.0, "delay_ms": round(1000 * self.delay), "frames": {"made": 7}, "on": True, "name": "x"}
 
