@@ -76,6 +76,7 @@ class Config(Section):
     mirror: bool = False
     hold: bool = False
     blackout: bool = False
+    flash: bool = False
     renderer: Literal["skeleton", "diffusion"] = "skeleton"
     reference: str | None = None
     weights: WeightSettings = WeightSettings()

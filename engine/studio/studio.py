@@ -12,6 +12,8 @@ from engine.studio.models import Models
 from xdancer.music.frame import FPS, HOP, BeatState, MusicFrame
 from xdancer.pose.layout import mirror
 
+FLASH = 2  # frames that a flash on the beat lasts
+
 
 class Studio:
     """Hears stereo, dances and draws. The same sound and parameters give the same frames, however the sound is cut."""
@@ -113,8 +115,14 @@ class Studio:
 
     def _draw(self, frame: StudioFrame) -> np.ndarray:
         if self.params.blackout:
-            return np.zeros((self.models.renderer.height, self.models.renderer.width, 3), np.uint8)
+            return self._plain(0)
+        beat = frame.beat
+        if self.params.flash and beat.tempo > 0 and beat.beat_phase * 60 * FPS < (FLASH - 0.5) * beat.tempo:
+            return self._plain(255)
         return self._drawer.draw(frame.pose, frame.beat.beat_phase)
+
+    def _plain(self, grey: int) -> np.ndarray:
+        return np.full((self.models.renderer.height, self.models.renderer.width, 3), grey, np.uint8)
 
     def _apply(self, beat: BeatState) -> None:
         """Take over the parameters whose moment has come. They take hold in the order in which they were set."""

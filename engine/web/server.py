@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 MOST_BODY = 64 * 1024
 COOKIE = "xdancer_token"
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
-ASSETS = {"viewer.js": "text/javascript", "viewer.css": "text/css"}
+ASSETS = {"viewer.js": "text/javascript", "trim.js": "text/javascript", "viewer.css": "text/css"}
 DECODER_FILES = {"decoder.onnx": "application/octet-stream", "config.json": "application/json"}
 POLICY = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data:; frame-ancestors *"
 
@@ -100,7 +100,7 @@ class Web:
         app.add_routes(
             [
                 web.get("/", self._page),
-                web.get("/{asset:viewer\\.(?:js|css)}", self._asset),
+                *(web.get(f"/{name}", self._asset) for name in ASSETS),
                 web.get("/api/state", self._state),
                 web.get("/api/params", self._params),
                 web.patch("/api/params", self._change),
@@ -141,7 +141,7 @@ class Web:
         return response
 
     async def _asset(self, request: web.Request) -> web.Response:
-        name = request.match_info["asset"]
+        name = request.path.removeprefix("/")
         return web.Response(text=_viewer(name), content_type=ASSETS[name], headers={"Cache-Control": "no-cache"})
 
     async def _state(self, request: web.Request) -> web.Response:
