@@ -1,7 +1,9 @@
-"""Milliseconds from a frame made to its tokens in a subscriber's hands, over loopback, with TCP_NODELAY or without.
+"""Milliseconds from a frame made to its messages in a subscriber's hands, over loopback, with TCP_NODELAY or without.
 
 The show's own outlet publishes tokens and pose at 30 frames/s through the embedded broker to a subscriber that asks
-for TCP_NODELAY too. Without is the peer: what aiomqtt does unasked.
+for TCP_NODELAY too. Without is the peer: what aiomqtt does unasked; it is the pose, sent right behind the tokens, that
+Nagle's algorithm then holds back. Beside each, in the same seconds: the same bytes over a bare TCP connection, which is
+what this machine gives away at that moment.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import numpy as np
 SECONDS = 10
 FPS = 30
 WARM_UP = 10  # frames
+TOPICS = ("tokens", "pose")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -25,16 +28,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def report(result: dict[str, Any]) -> str:
-    lines = [f"{'made to received':<18} {'p50 ms':>8} {'p99 ms':>8} {'frames':>7} {'lost':>5}"]
+    lines = [f"{'made to received':<24} {'p50 ms':>8} {'p99 ms':>8} {'frames':>7} {'lost':>5}"]
     for name, title in (("nodelay", "TCP_NODELAY"), ("default", "without")):
-        row = result[name]
-        lines.append(f"{title:<18} {row['p50_ms']:>8.2f} {row['p99_ms']:>8.2f} {row['frames']:>7} {row['lost']:>5}")
+        for kind, row in result[name].items():
+            what = f"{title}, {kind}"
+            lines.append(f"{what:<24} {row['p50_ms']:>8.2f} {row['p99_ms']:>8.2f} {row['frames']:>7} {row['lost']:>5}")
     return "\n".join(lines)
 
 
-async def _measure(nodelay: bool) -> dict[str, float | int]:
+async def _measure(nodelay: bool) -> dict[str, dict[str, float | int]]:
     from engine.mqtt import MqttOutlet, MqttSettings, messages
-    from engine.mqtt.link import LinkError, connect
+    from engine.mqtt.link import connect
     from engine.mqtt.settings import parse_url
 
     outlet = MqttOutlet(
@@ -47,30 +51,47 @@ async def _measure(nodelay: bool) -> dict[str, float | int]:
     )
     await outlet.start()
     assert outlet.address is not None
+    address = parse_url(MqttSettings(url=outlet.address))
     made: dict[int, float] = {}
-    taken: dict[int, float] = {}
+    taken: dict[str, dict[int, float]] = {kind: {} for kind in (*TOPICS, "bare TCP")}
 
-    async def receive() -> None:
-        address = parse_url(MqttSettings(url=outlet.address))
-        async with connect(address, "bench-subscriber", nodelay=nodelay) as link:
-            async for payload in link.messages(f"{messages.ROOT}/bench/tokens"):
-                taken[json.loads(payload)["frame"]] = time.perf_counter()
+    async def receive(topic: str) -> None:
+        async with connect(address, f"bench-{topic}", nodelay=nodelay) as link:
+            async for payload in link.messages(f"{messages.ROOT}/bench/{topic}"):
+                taken[topic][json.loads(payload)["frame"]] = time.perf_counter()
 
-    receiver = asyncio.create_task(receive())
+    async def bare(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for line in reader:
+            taken["bare TCP"][int(line[:6])] = time.perf_counter()
+        writer.close()
+
+    server = await asyncio.start_server(bare, "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+    receivers = [asyncio.create_task(receive(topic)) for topic in TOPICS]
     await asyncio.sleep(1.0)
     try:
         start = time.perf_counter()
         for index in range(SECONDS * FPS + WARM_UP):
+            frame = _frame(index)
             made[index] = time.perf_counter()
-            outlet.made(_frame(index))
+            outlet.made(frame)
+            writer.write(f"{index:06d}{' ' * 2000}\n".encode())
             await asyncio.sleep(max(0.0, start + (index + 1) / FPS - time.perf_counter()))
         await asyncio.sleep(0.5)
     finally:
-        receiver.cancel()
-        await asyncio.gather(receiver, return_exceptions=True)
+        writer.close()
+        server.close()
+        for receiver in receivers:
+            receiver.cancel()
+        ends = await asyncio.gather(*receivers, return_exceptions=True)
         await outlet.stop()
-    if receiver.done() and not receiver.cancelled() and isinstance(receiver.exception(), LinkError):
-        raise receiver.exception()  # type: ignore[misc]
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+    return {kind: _figures(made, times) for kind, times in taken.items()}
+
+
+def _figures(made: dict[int, float], taken: dict[int, float]) -> dict[str, float | int]:
     frames = [index for index in made if index >= WARM_UP]
     late = [1e3 * (taken[index] - made[index]) for index in frames if index in taken]
     return {
