@@ -77,6 +77,7 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         running = asyncio.create_task(show.run(), name="show")  # the models load while the rest is being set up
         mqtt = mqtt_outlet(config, show, web)
         await mqtt.start()
+        web.broker = mqtt.ws_address
         ends.push_async_callback(mqtt.stop)
         show.listeners.append(mqtt.params_changed)
         show.outlets += [web, mqtt]
@@ -120,6 +121,8 @@ def _announce(web: "Web", mqtt: "MqttOutlet", as_json: bool) -> None:
     print(f"The dancer: {web.address}", flush=True)
     if mqtt.address:
         print(f"MQTT:       {mqtt.address}", flush=True)
+    if mqtt.ws_address:
+        print(f"Visualizer: {web.address}visualizer/", flush=True)
     print("Ctrl-C ends the show.", flush=True)
 
 
