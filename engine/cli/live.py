@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def live(config: "Config", source: "Source", as_json: bool = False) -> int:
     """Run the show until SIGINT or SIGTERM. Raises UserError where it cannot begin."""
+    from engine.osc_out import OscOut
     from engine.recorder import Recorder
     from engine.stage.show import Show
     from engine.web.server import Web
@@ -81,6 +82,10 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         ends.push_async_callback(mqtt.stop)
         show.listeners.append(mqtt.params_changed)
         show.outlets += [web, mqtt]
+        if config.osc_out.to != "off":
+            osc = OscOut(config.osc_out)
+            ends.callback(osc.close)
+            show.outlets.append(osc)
         if config.record is not None:
             recorder = Recorder(config.record, config.width, config.height)
             ends.push_async_callback(asyncio.to_thread, recorder.close)

@@ -7,9 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from typing import Any, Protocol
 
+import numpy as np
 from aiohttp import web
 
 from engine.config import Config
+from engine.openpose import people
 from engine.stage.frame import ShowFrame
 from engine.web.broadcast import Broadcast
 from engine.web.visualizer import Visualizer
@@ -56,6 +58,7 @@ class Web:
         self.whep = Whep(self.broadcast)
         self.broker: str | None = None  # where browsers can follow the show over MQTT
         self.visualizer = Visualizer(lambda: {"show": config.show, "broker": self.broker})
+        self._pose: np.ndarray | None = None  # what is on show
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
@@ -66,6 +69,7 @@ class Web:
 
     def shown(self, frame: ShowFrame) -> None:
         self.broadcast.shown(frame)
+        self._pose = frame.pose
 
     # -- server
 
@@ -105,6 +109,7 @@ class Web:
                 web.get("/api/state", self._state),
                 web.get("/api/params", self._params),
                 web.patch("/api/params", self._change),
+                web.get("/api/openpose", self._openpose),
                 web.get("/tokenizer/{sha256}/{file}", self._decoder),
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
@@ -165,6 +170,11 @@ class Web:
             return web.json_response(self._show.set_params(change))
         except UserError as error:
             return web.json_response({"error": str(error)}, status=422)
+
+    async def _openpose(self, request: web.Request) -> web.Response:
+        """The pose that is on show, as OpenPose has it."""
+        headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
+        return web.json_response(people(self._pose), headers=headers)
 
     async def _decoder(self, request: web.Request) -> web.StreamResponse:
         file = request.match_info["file"]
