@@ -6,16 +6,15 @@ import io
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import pytest_asyncio
-from brokers import outlet, show_frame, until
+from brokers import outlet, until
+from dancer import TOKENIZER, dance, danced
 from playwright.async_api import Browser, Page, async_playwright
 from pretend import PretendShow
 
@@ -23,41 +22,13 @@ from engine.bench.live import CHROMIUM
 from engine.config import load
 from engine.mqtt import MqttOutlet, messages
 from engine.web.server import Web
-from xdancer.music.frame import BeatState
-from xdancer.tokenizer import PoseTokenizer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "clients" / "visualizer"
-TOKENIZER = PoseTokenizer.from_pretrained("live")
 PATIENCE = 90.0  # s: WebGL without a GPU on a loaded machine
 GL = [arg for arg in CHROMIUM if arg != "--disable-gpu"] + ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-
-
-def standing() -> np.ndarray:
-    """Somebody who stands and waves, float32 (T, 60, 3)."""
-    body = [
-        (256, 170), (256, 240), (196, 240), (150, 330), (140, 420), (316, 240), (365, 330), (372, 420),
-        (220, 460), (215, 610), (210, 760), (292, 460), (297, 610), (302, 760),
-        (244, 158), (268, 158), (228, 165), (284, 165),
-    ]  # fmt: skip
-    pose = np.zeros((90, 60, 3), np.float32)
-    pose[:, :18, :2] = body
-    for first, wrist in ((18, 7), (39, 4)):
-        pose[:, first : first + 21, :2] = np.array(body[wrist]) + [[0, 0]] + np.arange(21)[:, None] * [0.8, 1.8]
-    pose[:, 2:8, 0] += 12 * np.sin(np.arange(90) / 30 * 3)[:, None]
-    pose[..., 2] = 0.9
-    return pose
-
-
-ROWS = TOKENIZER.encode(standing())  # over and over
-LAPS = TOKENIZER.decode(np.concatenate([ROWS, ROWS]))
-
-
-def danced(index: int) -> np.ndarray:
-    """The pose of frame `index`: every lap but the first begins with the end of the one before."""
-    return LAPS[index if index < 90 else 90 + index % 90]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -89,22 +60,13 @@ async def show(decoder: bool = True) -> AsyncIterator[tuple[Web, MqttOutlet]]:
     await out.start()
     await until(lambda: out.connected)
     web.broker = out.ws_address
-    dancing = asyncio.create_task(_dance(out))
+    dancing = asyncio.create_task(dance(out))
     try:
         yield web, out
     finally:
         dancing.cancel()
         await out.stop()
         await web.stop()
-
-
-async def _dance(out: MqttOutlet) -> None:
-    start = time.time()
-    for index in range(10**6):
-        beat = BeatState(120.0, beat=index // 15, beat_in_bar=index // 15 % 4, confidence=0.9, struck=index // 15 * 0.5)
-        frame = replace(show_frame(index, beat), due=start + index / 30 + 0.3)
-        out.made(replace(frame, tokens=ROWS[index % 90], pose=danced(index)))
-        await asyncio.sleep(max(0.0, start + index / 30 - time.time()))
 
 
 async def opened(browser: Browser, url: str) -> tuple[Page, list[str]]:
