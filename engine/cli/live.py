@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         port=args.port,
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    for noisy in ("aiortc", "aioice", "amqtt", "transitions", "libav"):
+    for noisy in ("aiortc", "aioice", "amqtt", "transitions", "websockets", "libav"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     check_renderer(config)
     weights.find("choreographer", config.weights.choreographer)

@@ -13,6 +13,7 @@ POLICY = (
 )
 FILES = {
     "index.html": "text/html",
+    "licenses.txt": "text/plain",
     "visualizer.css": "text/css",
     "visualizer.js": "text/javascript",
     "ort-wasm-simd-threaded.mjs": "text/javascript",

@@ -121,7 +121,7 @@ export class Body {
     const chin = nose ? between(move(heart, -0.045), nose, 0.3) : move(heart, -0.042);
     add(chin, move(heart, 0.02), 0.024, 0.035, FACE, light);
     add(move(heart, -0.006), move(heart, 0.026), 0.033, 0.038, FACE, light);
-    if (nose) add(between(heart, nose, 0.45), between(heart, nose, 0.74), 0.02, 0.0105, FACE, light * trust(0));
+    if (nose) add(between(heart, nose, 0.45), between(heart, nose, 0.64), 0.021, 0.0125, FACE, light * trust(0));
   }
 
   #leg(p, seen, trust, S, hip, outward, colour) {

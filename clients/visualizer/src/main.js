@@ -13,12 +13,15 @@ import { Show } from "./show.js";
 const query = new URLSearchParams(location.search);
 const $ = (id) => document.getElementById(id);
 const SILENT = 2; // s without a frame after which the page says so
+const ENOUGH = 45; // frames a second; with fewer the picture is drawn smaller
+const JUDGED = 2000; // ms over which that is judged
 const IDLE = 2500; // ms without a movement after which the cursor hides
 
 const transparent = query.get("bg") === "transparent";
 const body = new Body();
 let painter, show;
-let drawn = [];
+let drawn = []; // when, in ms, over the last JUDGED
+let judged = 0; // when the speed was looked at last
 
 async function here() {
   try {
@@ -48,11 +51,20 @@ function tick() {
   const dark = show.params.blackout || !pose;
   const age = beat ? Math.min(beat.age, 4) : 4;
   painter.draw(dark ? null : body.build(pose), { strength: Math.exp(-4.5 * age), age, strong: beat?.strong }, now);
-  drawn.push(performance.now());
-  while (drawn[0] < drawn[drawn.length - 1] - 1000) drawn.shift();
+  keepUp(performance.now());
   tell(now, beat);
   requestAnimationFrame(tick);
 }
+
+function keepUp(at) {
+  drawn.push(at);
+  while (drawn[0] < at - JUDGED) drawn.shift();
+  if (at - judged < JUDGED) return;
+  if (judged && document.visibilityState === "visible" && fps() < ENOUGH) painter.coarser();
+  judged = at;
+}
+
+const fps = () => Math.round((1000 * drawn.length) / JUDGED);
 
 function tell(now, beat) {
   const last = show.frames[show.frames.length - 1];
@@ -65,7 +77,7 @@ function tell(now, beat) {
   if ($("status").textContent !== said) $("status").textContent = said;
   if ($("readout").hidden) return;
   $("readout").textContent = [
-    `${drawn.length} fps, ${painter.width} x ${painter.height}`,
+    `${fps()} fps, ${painter.width} x ${painter.height}`,
     `frame ${last?.index ?? "–"}, ${last?.decoded ? "decoded here" : "from the pose topic"}`,
     `${beat ? beat.bpm.toFixed(1) : "–"} BPM`,
     `${show.lost} messages lost`,

@@ -3,13 +3,14 @@ import { BLUR, BODY, FINISH, MOST_SHAPES, QUAD, TRAIL } from "./shaders.js";
 
 const CANVAS = [512, 896];
 const MARGIN = -0.02; // of the height, above and below the figure's canvas, whose rim nobody dances on
-const TRAIL_KEPT = 0.055; // s in which the trail falls to 1/e
+const TRAIL_KEPT = 0.28; // s in which the trail falls to 1/e
 const SIDE = 1440; // px: a taller picture is drawn at this height and scaled up
+const LEAST = 360; // px: and a slow machine draws fewer, but never fewer than these
 
 export class Painter {
   #trails;
   #current = 0;
-  #floor = null;
+  #floor = null; // where the dancer stands: share of the height, sinking at once and rising slowly, for jumps are short
   #last = null;
 
   // Throws where the browser has no WebGL 2. `transparent` leaves the stage out.
@@ -19,6 +20,7 @@ export class Painter {
     this.gl = gl;
     this.canvas = canvas;
     this.stage = transparent ? 0 : 1;
+    this.side = SIDE;
     this.half = gl.getExtension("EXT_color_buffer_float") || gl.getExtension("EXT_color_buffer_half_float");
     gl.getExtension("OES_texture_float_linear");
     this.programs = Object.fromEntries(
@@ -34,7 +36,7 @@ export class Painter {
 
   resize() {
     const { gl, canvas } = this;
-    const ratio = Math.min(window.devicePixelRatio || 1, SIDE / (canvas.clientHeight || SIDE));
+    const ratio = Math.min(window.devicePixelRatio || 1, this.side / (canvas.clientHeight || SIDE));
     const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.max(64, Math.round(side * ratio)));
     if (width === this.width && height === this.height) return;
     Object.assign(canvas, { width, height });
@@ -51,6 +53,11 @@ export class Painter {
     this.offset = [(width - CANVAS[0] * this.scale) / 2, height * MARGIN];
   }
 
+  // Draw a smaller picture from now on: the machine does not keep up. The page still fills the wall.
+  coarser() {
+    this.side = Math.max(LEAST, 0.75 * Math.min(this.side, this.height));
+  }
+
   // `figure` is what Body.build gives, or null: then only the stage is drawn. `beat` is { strength, age, strong }, `now` s.
   draw(figure, beat, now) {
     this.resize();
@@ -60,10 +67,10 @@ export class Painter {
     const stature = (figure?.stature ?? 680) * this.scale;
     const chest = this.#place(figure?.chest ?? [256, 330]);
     if (figure?.floor) {
-      const line = this.#place([0, figure.floor])[1];
+      const line = this.#place([0, figure.floor])[1] / this.height;
       this.#floor = this.#floor === null ? line : this.#floor + (line - this.#floor) * (line > this.#floor ? 0.25 : 0.01);
     }
-    const floorLine = this.#floor ?? this.height * 0.93;
+    const floorLine = this.height * (this.#floor ?? 0.93);
     const common = { size: [this.width, this.height], chest, stature: [stature], beat: [beat.strength, beat.age, beat.strong ? 1 : 0] };
 
     this.#into(this.body);
@@ -77,7 +84,7 @@ export class Painter {
     const [old, fresh] = [this.#trails[this.#current], this.#trails[1 - this.#current]];
     this.#current = 1 - this.#current;
     this.#pass(fresh, "trail", {
-      before: old, body: this.body, keep: [Math.exp(-passed / (TRAIL_KEPT * 5))], fresh: [Math.min(1, passed * 7)],
+      before: old, body: this.body, keep: [Math.exp(-passed / TRAIL_KEPT)],
       centre: [chest[0] / this.width, 1 - chest[1] / this.height], grow: [passed * (0.12 + 0.25 * beat.strength)],
     });
     this.#blurred(this.body, this.near, this.nearer);

@@ -86,7 +86,6 @@ precision highp float;
 uniform sampler2D before;
 uniform sampler2D body;
 uniform float keep;
-uniform float fresh;
 uniform vec2 centre;
 uniform float grow;
 in vec2 uv;
@@ -96,7 +95,8 @@ void main() {
   vec4 old = texture(before, from) * keep;
   vec4 now = texture(body, uv);
   float bright = max(now.r, max(now.g, now.b));
-  colour = max(old - 0.0015, vec4(0.0)) + vec4(now.rgb * bright, now.a) * fresh;
+  // The brighter of the two, so that a body that stands still does not burn in.
+  colour = max(max(old - 0.0015, vec4(0.0)), vec4(now.rgb * bright, now.a) * 0.75);
 }`;
 
 export const BLUR = `#version 300 es

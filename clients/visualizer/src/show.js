@@ -118,7 +118,7 @@ export class Show {
   }
 
   #hear(body) {
-    this.beats.push({ due: this.#ours(body.due), number: body.beat, inBar: body.beat_in_bar, bpm: body.bpm });
+    this.beats.push({ due: body.due + (this.#shift ?? 0), number: body.beat, inBar: body.beat_in_bar, bpm: body.bpm });
     if (this.beats.length > 16) this.beats.shift();
   }
 
