@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,8 +107,9 @@ def mqtt_outlet(config: "Config", show: "Show", web: "Web") -> "MqttOutlet":
     from xdancer import weights
 
     folder = weights.find("tokenizer", config.weights.tokenizer)
+    server = web.address_from(_this_machine(config)) if config.mqtt.url not in ("embedded", "off") else web.address
     about, sha256 = weights.config(folder), weights.sha256(folder)
-    decoder = f"{web.address}tokenizer/{sha256}/decoder.onnx" if (folder / "decoder.onnx").is_file() else None
+    decoder = f"{server}tokenizer/{sha256}/decoder.onnx" if (folder / "decoder.onnx").is_file() else None
     return MqttOutlet(
         config.mqtt,
         show=config.show,
@@ -116,6 +118,17 @@ def mqtt_outlet(config: "Config", show: "Show", web: "Web") -> "MqttOutlet":
         params=show.params,
         set_params=show.set_params,
     )
+
+
+def _this_machine(config: "Config") -> str:
+    """This machine's address as the broker's network sees it: where other followers will look for the decoder."""
+    from engine.mqtt.settings import parse_url
+
+    broker = parse_url(config.mqtt)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect((broker.host, broker.port))  # sends nothing, only finds the way
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"
 
 
 def _announce(web: "Web", mqtt: "MqttOutlet", as_json: bool) -> None:

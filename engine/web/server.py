@@ -76,8 +76,12 @@ class Web:
     @property
     def address(self) -> str:
         """Where the viewer is, seen from this machine."""
+        return self.address_from("127.0.0.1")
+
+    def address_from(self, machine: str) -> str:
+        """Where the viewer is, seen from where this machine has the address `machine`."""
         host = self._config.host
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        shown = machine if host in ("0.0.0.0", "::") else host
         return f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/"
 
     async def start(self) -> None:

@@ -186,6 +186,23 @@ async def test_the_decoder_named_in_meta_is_fetched_and_kept(mosquitto: Mosquitt
     assert list(cache.iterdir()) == [kept]
 
 
+def test_a_server_that_asks_for_a_token_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDANCER_TOKEN", "open sesame")
+
+    async def ask(token: str | None) -> Path:
+        web = Web(load(None, ["port=0"]), PretendShow())
+        await web.start()
+        url = f"{web.address}tokenizer/{TOKENIZER.sha256}/decoder.onnx"
+        try:
+            return await asyncio.to_thread(fetch, url, TOKENIZER.sha256, tmp_path, token)
+        finally:
+            await web.stop()
+
+    with pytest.raises(DanceError, match="Unauthorized"):
+        asyncio.run(ask(None))
+    assert asyncio.run(ask("open sesame")).is_file()
+
+
 @pytest.mark.parametrize(
     ("url", "sha256", "said"),
     [

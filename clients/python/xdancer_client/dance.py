@@ -31,7 +31,8 @@ class Dance:
     `url` is mqtt://, mqtts://, ws:// or wss://[NAME:PASSWORD@]HOST[:PORT], `ca` a file of certificates to trust for
     it, `version` the MQTT version. `decoder` is a decoder.onnx; without one the show's is fetched and kept in `cache`.
     `poses` False follows the tokens alone. Frames that the loop is too slow for wait in a queue of `queue`, which drops
-    the oldest.
+    the oldest. `token` is the bearer token of a show beyond loopback, which its server asks for before it gives the
+    decoder.
 
     Raises DanceError where a setting is wrong, and while iterating when the broker refuses name or password; a broker
     or a show that is away is waited for.
@@ -50,6 +51,7 @@ class Dance:
         poses: bool = True,
         queue: int = 64,
         cache: Path | None = None,
+        token: str | None = None,
     ) -> None:
         if not show or set(show) & set("+#/\0"):
             raise DanceError(f"show: {show!r} cannot be part of an MQTT topic")
@@ -62,7 +64,7 @@ class Dance:
         self.dropped = 0  # frames that were ready, and for which the loop was too slow
         self.reconnects = 0
         self._broker = broker(url, username=username, password=password, ca=ca, version=version)
-        self._cache = cache or cache_folder()
+        self._cache, self._token = cache or cache_folder(), token
         self._fixed = Decoder(decoder) if decoder is not None else None
         self._decoder = self._fixed
         self._tokenizer = ""
@@ -208,7 +210,9 @@ class Dance:
         said = ""
         while True:
             try:
-                self._decoder = await asyncio.to_thread(lambda: Decoder(fetch(url or "", sha256, self._cache)))
+                self._decoder = await asyncio.to_thread(
+                    lambda: Decoder(fetch(url or "", sha256, self._cache, self._token))
+                )
                 return
             except DanceError as error:
                 if str(error) != said:

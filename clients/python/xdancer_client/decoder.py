@@ -63,8 +63,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xdancer" / "decoders"
 
 
-def fetch(url: str, sha256: str, folder: Path) -> Path:
-    """The decoder of the tokenizer `sha256`, from `folder` or else from `url`. Raises DanceError."""
+def fetch(url: str, sha256: str, folder: Path, token: str | None = None) -> Path:
+    """The decoder of the tokenizer `sha256`, from `folder` or else from `url`, which is told the bearer `token`.
+
+    Raises DanceError.
+    """
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise DanceError(f"{sha256!r}: not the checksum of a tokenizer")
     kept = folder / f"{sha256}.onnx"
@@ -72,8 +75,11 @@ def fetch(url: str, sha256: str, folder: Path) -> Path:
         return kept
     if not url.startswith(("http://", "https://")):  # it comes from a broker, which is not to have files read for it
         raise DanceError(f"{url}: a decoder is fetched by http or https")
+    request = urllib.request.Request(url)
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")  # for this server, not for another
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             data = answer.read(MOST + 1)
         if len(data) > MOST:
             raise DanceError(f"{url}: too large for a decoder")
