@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What the tests drive for real, as Debian names it.
 PACKAGES := chromium mosquitto mosquitto-clients fluidsynth fluid-soundfont-gm libportaudio2 pulseaudio \
-            pulseaudio-utils libasound2-plugins
+            pulseaudio-utils libasound2-plugins $(shell command -v npm >/dev/null || echo nodejs npm)
 
-.PHONY: live test check setup packages peers clean
+.PHONY: live test check setup packages peers visualizer clean
 
 live: setup
 	$(BIN)/xdancer live --audio demo
@@ -48,5 +48,9 @@ packages:
 peers: setup
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[peers]'
 
+# The page at /visualizer/ with onnxruntime's WebAssembly, which is too large for the repository; needs node.
+visualizer:
+	cd clients/visualizer && npm ci --no-audit --no-fund && npm run build
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) clients/visualizer/node_modules build dist *.egg-info

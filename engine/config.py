@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from engine.mqtt.settings import MqttSettings
+from engine.osc_out import OscOutSettings
 from engine.params import Params
 from xdancer.errors import UserError
 
@@ -83,6 +84,7 @@ class Config(Section):
     spare: bool = True  # a second studio, models loaded, waits to take over
     record: Path | None = None
     mqtt: MqttSettings = MqttSettings()
+    osc_out: OscOutSettings = OscOutSettings()
 
     @field_validator("record")
     @classmethod

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         port=args.port,
     )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
-    for noisy in ("aiortc", "aioice", "amqtt", "transitions", "libav"):
+    for noisy in ("aiortc", "aioice", "amqtt", "transitions", "websockets", "libav"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     check_renderer(config)
     weights.find("choreographer", config.weights.choreographer)
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def live(config: "Config", source: "Source", as_json: bool = False) -> int:
     """Run the show until SIGINT or SIGTERM. Raises UserError where it cannot begin."""
+    from engine.osc_out import OscOut
     from engine.recorder import Recorder
     from engine.stage.show import Show
     from engine.web.server import Web
@@ -77,9 +79,14 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         running = asyncio.create_task(show.run(), name="show")  # the models load while the rest is being set up
         mqtt = mqtt_outlet(config, show, web)
         await mqtt.start()
+        web.broker = mqtt.ws_address
         ends.push_async_callback(mqtt.stop)
         show.listeners.append(mqtt.params_changed)
         show.outlets += [web, mqtt]
+        if config.osc_out.to != "off":
+            osc = OscOut(config.osc_out)
+            ends.callback(osc.close)
+            show.outlets.append(osc)
         if config.record is not None:
             recorder = Recorder(config.record, config.width, config.height)
             ends.push_async_callback(asyncio.to_thread, recorder.close)
@@ -100,8 +107,9 @@ def mqtt_outlet(config: "Config", show: "Show", web: "Web") -> "MqttOutlet":
     from xdancer import weights
 
     folder = weights.find("tokenizer", config.weights.tokenizer)
+    server = web.address_from(_this_machine(config)) if config.mqtt.url not in ("embedded", "off") else web.address
     about, sha256 = weights.config(folder), weights.sha256(folder)
-    decoder = f"{web.address}tokenizer/{sha256}/decoder.onnx" if (folder / "decoder.onnx").is_file() else None
+    decoder = f"{server}tokenizer/{sha256}/decoder.onnx" if (folder / "decoder.onnx").is_file() else None
     return MqttOutlet(
         config.mqtt,
         show=config.show,
@@ -112,6 +120,17 @@ def mqtt_outlet(config: "Config", show: "Show", web: "Web") -> "MqttOutlet":
     )
 
 
+def _this_machine(config: "Config") -> str:
+    """This machine's address as the broker's network sees it: where other followers will look for the decoder."""
+    from engine.mqtt.settings import parse_url
+
+    broker = parse_url(config.mqtt)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect((broker.host, broker.port))  # sends nothing, only finds the way
+        return str(probe.getsockname()[0])
+    return "127.0.0.1"
+
+
 def _announce(web: "Web", mqtt: "MqttOutlet", as_json: bool) -> None:
     where: dict[str, Any] = {"viewer": web.address, "mqtt": mqtt.address, "mqtt_ws": mqtt.ws_address}
     if as_json:
@@ -120,6 +139,8 @@ def _announce(web: "Web", mqtt: "MqttOutlet", as_json: bool) -> None:
     print(f"The dancer: {web.address}", flush=True)
     if mqtt.address:
         print(f"MQTT:       {mqtt.address}", flush=True)
+    if mqtt.ws_address:
+        print(f"Visualizer: {web.address}visualizer/", flush=True)
     print("Ctrl-C ends the show.", flush=True)
 
 

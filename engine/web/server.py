@@ -7,11 +7,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
 from typing import Any, Protocol
 
+import numpy as np
 from aiohttp import web
 
 from engine.config import Config
+from engine.openpose import people
 from engine.stage.frame import ShowFrame
 from engine.web.broadcast import Broadcast
+from engine.web.visualizer import Visualizer
 from engine.web.whep import CORS, Whep
 from xdancer import weights
 from xdancer.errors import UserError
@@ -20,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MOST_BODY = 64 * 1024
 COOKIE = "xdancer_token"
+PAGES = ("/", "/visualizer", "/visualizer/")  # those that a person opens, and may open with ?token=
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 ASSETS = {"viewer.js": "text/javascript", "trim.js": "text/javascript", "viewer.css": "text/css"}
 DECODER_FILES = {"decoder.onnx": "application/octet-stream", "config.json": "application/json"}
@@ -55,6 +59,9 @@ class Web:
         self._token = config.token.get_secret_value() if config.token else None
         self.broadcast = Broadcast(config.width, config.height)
         self.whep = Whep(self.broadcast)
+        self.broker: str | None = None  # where browsers can follow the show over MQTT
+        self.visualizer = Visualizer(lambda: {"show": config.show, "broker": self.broker})
+        self._pose: np.ndarray | None = None  # what is on show
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
@@ -65,14 +72,19 @@ class Web:
 
     def shown(self, frame: ShowFrame) -> None:
         self.broadcast.shown(frame)
+        self._pose = frame.pose
 
     # -- server
 
     @property
     def address(self) -> str:
         """Where the viewer is, seen from this machine."""
+        return self.address_from("127.0.0.1")
+
+    def address_from(self, machine: str) -> str:
+        """Where the viewer is, seen from where this machine has the address `machine`."""
         host = self._config.host
-        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        shown = machine if host in ("0.0.0.0", "::") else host
         return f"http://{f'[{shown}]' if ':' in shown else shown}:{self.port}/"
 
     async def start(self) -> None:
@@ -105,9 +117,11 @@ class Web:
                 web.get("/api/params", self._params),
                 web.patch("/api/params", self._change),
                 web.post("/api/delivery", self._delivery),
+                web.get("/api/openpose", self._openpose),
                 web.get("/tokenizer/{sha256}/{file}", self._decoder),
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
+                *self.visualizer.routes(),
                 *self.whep.routes(),
             ]
         )
@@ -123,22 +137,22 @@ class Web:
         elif request.method != "OPTIONS" and not self._has_token(request):
             headers = CORS | {"WWW-Authenticate": "Bearer"}
             return web.Response(status=401, text="a bearer token is required", headers=headers)
-        return await handler(request)
+        response = await handler(request)
+        if self._token is not None and request.path in PAGES and "token" in request.query:
+            # The page's own requests carry it from here on; scripts never see it.
+            response.set_cookie(COOKIE, self._token, httponly=True, samesite="Strict")
+        return response
 
     def _has_token(self, request: web.Request) -> bool:
         assert self._token is not None
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            given = request.cookies.get(COOKIE) or (request.query.get("token", "") if request.path == "/" else "")
+            given = request.cookies.get(COOKIE) or (request.query.get("token", "") if request.path in PAGES else "")
         return hmac.compare_digest(given.encode(), self._token.encode())
 
     async def _page(self, request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-        response = web.Response(text=_viewer("index.html"), content_type="text/html", headers=headers)
-        if self._token is not None and "token" in request.query:
-            # The page's own requests carry it from here on; scripts never see it.
-            response.set_cookie(COOKIE, self._token, httponly=True, samesite="Strict")
-        return response
+        return web.Response(text=_viewer("index.html"), content_type="text/html", headers=headers)
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.path.removeprefix("/")
@@ -171,6 +185,11 @@ class Web:
         except (ValueError, TypeError, KeyError):
             return web.json_response({"error": 'expected {"ms": number}'}, status=400)
         return web.Response(status=204)
+
+    async def _openpose(self, request: web.Request) -> web.Response:
+        """The pose that is on show, as OpenPose has it."""
+        headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
+        return web.json_response(people(self._pose), headers=headers)
 
     async def _decoder(self, request: web.Request) -> web.StreamResponse:
         file = request.match_info["file"]

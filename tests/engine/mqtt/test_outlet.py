@@ -4,16 +4,25 @@ import asyncio
 import json
 import logging
 import multiprocessing
+import socket
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import aiomqtt
+import jsonschema
 import pytest
+import yaml
+from brokers import Mosquitto
 
-from engine.mqtt import MqttOutlet, MqttSettings, messages
+from engine.mqtt import MqttOutlet, MqttSettings, link, messages
+from engine.params import Params
 from xdancer.errors import UserError
+from xdancer.music.frame import BeatState
 
+DOCS = Path(__file__).parents[3] / "docs"
+PARAMS = {**Params().model_dump(), "apply": "frame"}
 TREE = "xdancer/v1/main"
 
 
@@ -67,9 +76,9 @@ async def test_a_free_running_frame_has_a_pose_and_no_tokens(mosquitto, subscrib
     assert [topic.rsplit("/", 1)[1] for topic, _ in got] == ["pose", "tokens", "pose"]
 
 
-def _publish_until_killed(url: str) -> None:
+def _publish_until_killed(url: str, settings: dict[str, str] | None = None) -> None:
     async def publish() -> None:
-        out = MqttOutlet(MqttSettings(url=url), show="main", session="s1", meta={}, params={})
+        out = MqttOutlet(MqttSettings(url=url, **(settings or {})), show="main", session="s1", meta={}, params={})
         await out.start()
         await asyncio.sleep(60)
 
@@ -130,6 +139,100 @@ async def test_the_right_password_is_let_in(locked_mosquitto, tools) -> None:
     await tools.until(lambda: out.connected)
     assert tools.PASSWORD not in (out.address or "") and "sesame" not in repr(out._address)
     await out.stop()
+
+
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+async def test_tls_password_and_last_will_in_either_version(tmp_path: Path, tools, subscribe, version: str) -> None:
+    broker = Mosquitto(tmp_path, tools.PASSWORD, tls=True)
+    broker.start()
+    flag = "mqttv5" if version == "5" else "mqttv311"
+    options = ("-V", flag, "--cafile", str(broker.ca), "-u", "dj", "-P", tools.PASSWORD)
+    try:
+        status = subscribe(broker.port, f"{TREE}/status", *options)
+        listener = subscribe(broker.port, f"{TREE}/tokens", *options)
+        settings = {"username": "dj", "password": tools.PASSWORD, "ca": str(broker.ca), "version": version}
+        show = multiprocessing.get_context("spawn").Process(target=_publish_until_killed, args=(broker.url, settings))
+        show.start()
+        assert (await status.read(1, 30))[0][1] == "online"
+        show.kill()
+        show.join()
+        assert (await status.read(1))[0][1] == "offline"
+        out = tools.outlet(broker.url, **settings)
+        await out.start()
+        await tools.until(lambda: out.connected)
+        out.made(tools.frame(7))
+        assert json.loads((await listener.read(1))[0][1])["frame"] == 7
+        await out.stop()
+    finally:
+        broker.stop()
+
+
+async def test_a_broker_whose_certificate_is_not_known_is_one_clear_line(tmp_path: Path, tools, caplog) -> None:
+    broker = Mosquitto(tmp_path, tls=True)
+    broker.start()
+    out = tools.outlet(broker.url)
+    await out.start()
+    await tools.until(lambda: out.reconnects >= 2)
+    await out.stop()
+    broker.stop()
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(lines) == 1 and "certificate verify failed" in lines[0] and broker.url in lines[0]
+
+
+def test_a_ca_file_that_is_none_is_named(tmp_path: Path, tools) -> None:
+    with pytest.raises(UserError, match="mqtt.ca"):
+        tools.outlet("mqtts://broker", ca=str(tmp_path / "none.pem"))
+
+
+async def test_messages_are_sent_at_once(mosquitto, tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients: list[Any] = []
+    monkeypatch.setattr(link, "aiomqtt", SimpleNamespace(**vars(aiomqtt)), raising=True)
+    monkeypatch.setattr(link.aiomqtt, "Client", lambda *a, **k: clients.append(aiomqtt.Client(*a, **k)) or clients[-1])
+    out = tools.outlet(mosquitto.url)
+    await out.start()
+    await tools.until(lambda: out.connected)
+    assert clients[0]._client.socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    await out.stop()
+
+
+async def test_every_message_a_broker_has_of_us_fits_its_schema(mosquitto, subscribe, tools) -> None:
+    """As docs/asyncapi.yaml names them: for each channel the payload's schema, its retain flag and its QoS."""
+    document = yaml.safe_load((DOCS / "asyncapi.yaml").read_text())
+    command = ["-F", "%t %r %q %p"]
+    listener = subscribe(mosquitto.port, f"{TREE}/#", *command, "-q", "1")
+    out = tools.outlet(mosquitto.url, set_params=lambda changes: out.params_changed({**PARAMS, **changes}))
+    out.params_changed(PARAMS)
+    await out.start()
+    await listener.read(3)
+    change = json.dumps({"energy": 0.25, "apply": "beat"})
+    await asyncio.to_thread(
+        subprocess.run,
+        ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(mosquitto.port), "-t", f"{TREE}/params/set", "-m", change],
+        check=True,
+    )
+    out.made(tools.frame(15, BeatState(tempo=120.0, beat=1, beat_in_bar=1, confidence=0.5, struck=0.51)))
+    got = await listener.read(6)
+    late = subscribe(mosquitto.port, f"{TREE}/#", *command, "-q", "1")
+    got += await late.read(3)
+    await out.stop()
+    seen = set()
+    for topic, line in got:
+        flag, qos, payload = line.split(" ", 2)
+        (channel,) = [k for k, v in document["channels"].items() if v["address"].format(show="main") == topic]
+        (message,) = document["channels"][channel]["messages"]
+        schema = document["components"]["messages"][message]["payload"]
+        if "$ref" in schema:
+            schema = json.loads((DOCS / schema["$ref"]).read_text())
+            payload = json.loads(payload)
+        jsonschema.validate(payload, schema, jsonschema.Draft202012Validator)
+        if channel != "paramsSet":
+            (operation,) = [o for o in document["operations"].values() if o["channel"]["$ref"].endswith(f"/{channel}")]
+            assert int(qos) == operation["bindings"]["mqtt"]["qos"]
+            if flag == "1":
+                assert operation["bindings"]["mqtt"]["retain"]
+        seen.add((channel, flag))
+    assert {channel for channel, _ in seen} == set(document["channels"])
+    assert {channel for channel, flag in seen if flag == "1"} == {"meta", "params", "status"}
 
 
 async def test_no_broker_at_all_holds_nothing_up(tools, caplog) -> None:
