@@ -70,8 +70,12 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as ends:
+        recorder = Recorder(config.width, config.height, config.recordings, config.show)
+        if config.record is not None:
+            recorder.start(config.record)
+        ends.push_async_callback(asyncio.to_thread, recorder.stop)
         show = Show(config, source)
-        web = Web(config, show)
+        web = Web(config, show, recorder)
         await web.start()
         ends.push_async_callback(web.stop)
         running = asyncio.create_task(show.run(), name="show")  # the models load while the rest is being set up
@@ -79,11 +83,8 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         await mqtt.start()
         ends.push_async_callback(mqtt.stop)
         show.listeners.append(mqtt.params_changed)
-        show.outlets += [web, mqtt]
-        if config.record is not None:
-            recorder = Recorder(config.record, config.width, config.height)
-            ends.push_async_callback(asyncio.to_thread, recorder.close)
-            show.outlets.append(recorder)
+        show.outlets += [web, mqtt, recorder]
+        show.reports |= {"recorder": recorder.state, "mqtt": mqtt.state}
         ends.push_async_callback(_cancelled, running)  # the first to end: what follows has nothing to do any more
         _announce(web, mqtt, as_json)
         stopping = asyncio.create_task(stop.wait(), name="stop")

@@ -11,7 +11,10 @@ from aiohttp import web
 
 from engine.config import Config
 from engine.stage.frame import ShowFrame
+from engine.recorder import Recorder
 from engine.web.broadcast import Broadcast
+from engine.web.metrics import exposition
+from engine.web.record import record_routes
 from engine.web.whep import CORS, Whep
 from xdancer import weights
 from xdancer.errors import UserError
@@ -45,8 +48,8 @@ class ShowPort(Protocol):
 class Web:
     """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`)."""
 
-    def __init__(self, config: Config, show: ShowPort) -> None:
-        self._config, self._show = config, show
+    def __init__(self, config: Config, show: ShowPort, recorder: Recorder | None = None) -> None:
+        self._config, self._show, self._recorder = config, show, recorder
         self._tokenizer = weights.find("tokenizer", config.weights.tokenizer)
         self._tokenizer_sha256 = weights.sha256(self._tokenizer)
         self._token = config.token.get_secret_value() if config.token else None
@@ -104,6 +107,7 @@ class Web:
                 web.get("/tokenizer/{sha256}/{file}", self._decoder),
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
+                *(record_routes(self._recorder) if self._recorder else ()),
                 *self.whep.routes(),
             ]
         )
@@ -172,9 +176,9 @@ class Web:
         return web.Response(body=path.read_bytes(), content_type=DECODER_FILES[file], headers=headers)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        """Every number of the state, in the Prometheus text format."""
-        lines = [f"xdancer_{name} {value}" for name, value in sorted(_numbers(self._whole_state()))]
-        return web.Response(text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4"})
+        """The state in the Prometheus text format."""
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(text=exposition(self._whole_state()), headers=headers)
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(text="ok")
@@ -182,14 +186,3 @@ class Web:
 
 def _viewer(name: str) -> str:
     return resources.files("clients").joinpath("viewer", name).read_text(encoding="utf-8")
-
-
-def _numbers(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    """The numbers of nested dictionaries, their keys joined by underscores."""
-    out: list[tuple[str, float]] = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            out += _numbers(value, f"{prefix}{key}_")
-        elif isinstance(value, bool | int | float):
-            out.append((f"{prefix}{key}", float(value)))
-    return out
