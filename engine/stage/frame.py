@@ -12,7 +12,8 @@ from xdancer.music.frame import BeatState
 class ShowFrame:
     """Frame `index` of the show, complete.
 
-    `due` is the Unix time at which it is on show (picture and sound alike). `picture` is uint8 (H, W, 3) RGB, `sound`
+    `due` is the Unix time at which it is on show (picture and sound alike), `heard` the one at which its sound was
+    complete, or will be. `picture` is uint8 (H, W, 3) RGB, `sound`
     float32 (1600, 2) at 48 kHz, `pose` float32 (60, 3) in canvas pixels, `tokens` int16 (5, 6), or None where the dance
     is not the choreographer's (free-running). `level` is the input's level in dBFS.
     """
@@ -25,6 +26,7 @@ class ShowFrame:
     tokens: np.ndarray | None
     beat: BeatState
     level: float = -120.0
+    heard: float = 0.0
 
 
 class Outlet(Protocol):

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +10,8 @@ import numpy as np
 
 from engine.config import Config
 from engine.stage.frame import Outlet, ShowFrame
+from engine.stage.metrics import Window
+from engine.stage.wall import unix_time
 from engine.studio.frame import StudioFrame
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import FPS, HOP, BeatState
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 WINDOW = 3 * FPS  # frames over which lateness is judged
 TOO_LATE = 0.1  # share of late frames at which the delay grows by one frame
 KEPT = 64  # frames made and not yet shown; more than any delay needs
+STEP = 0.05  # seconds: a wall clock that is off by more has been set, or the machine slept
 
 
 class Presenter:
@@ -32,12 +34,14 @@ class Presenter:
     def __init__(self, config: Config, sound: SoundRing, outlets: list[Outlet]) -> None:
         self.outlets = outlets
         self.delay = 0.0 if config.presentation == "anticipate" else config.delay_ms / 1000
-        self.made = self.shown = self.repeated = self.dropped = 0
+        self.made = self.shown = self.repeated = self.dropped = self.late = 0
+        # From hearing a frame to having it from the studio; how late it is shown; from hearing it to showing it.
+        self.latency = {"pipeline": Window(), "presenter": Window(), "show": Window()}
         self.behind = 0.0  # seconds from hearing the newest frame to its picture: the pipeline's delay
         self.newest = -1  # the newest frame that the outlets have had as made
         self._most = max(self.delay, config.delay_most_ms / 1000)
         self._sound = sound
-        self._epoch = time.time() - asyncio.get_running_loop().time()
+        self._epoch = _epoch()
         self._heard: tuple[int, float] = (-1, 0.0)
         self._times: dict[int, float] = {}
         self._ready: dict[int, ShowFrame] = {}
@@ -53,6 +57,10 @@ class Presenter:
 
     def heard(self, index: int, at: float) -> None:
         """Frame `index` of the sound is there, complete since `at`."""
+        moved = _epoch() - self._epoch
+        if abs(moved) > STEP and abs(moved := _epoch() - self._epoch) > STEP:  # twice: we may lose the processor inside
+            log.warning("clock: the wall clock moved by %.2f s; the show follows it", moved)
+            self._epoch += moved
         self._heard = (index, at)
         self._times[index] = at
         self._tick.set()
@@ -64,7 +72,9 @@ class Presenter:
         self.newest = frame.index
         self.made += 1
         now = asyncio.get_running_loop().time()
-        self.behind += 0.1 * (now - self._time(frame.index) - self.behind)
+        heard = self._time(frame.index)
+        self.behind += 0.1 * (now - heard - self.behind)
+        self.latency["pipeline"].push(now - heard)
         picture = frame.picture if frame.picture is not None else self._picture()
         due = self._due(frame.index)
         show = ShowFrame(
@@ -76,9 +86,11 @@ class Presenter:
             tokens=tokens,
             beat=frame.beat,
             level=frame.level,
+            heard=heard + self._epoch,
         )
         if frame.index < self.shown:
             self.dropped += 1
+            self.late += 1
         else:
             self._ready[frame.index] = show
             while len(self._ready) > KEPT:
@@ -106,7 +118,9 @@ class Presenter:
             frame = self._repeat(index, due)
         else:
             frame = replace(frame, due=due, sound=self._sound_of(index))
-        del self._times[index]
+        now, heard = asyncio.get_running_loop().time(), self._times.pop(index)
+        self.latency["presenter"].push(now - heard - self.delay)
+        self.latency["show"].push(now - heard)
         self.shown = index + 1
         self._last = frame
         self._tell(lambda outlet: outlet.shown(frame))
@@ -149,3 +163,8 @@ class Presenter:
                 call(outlet)
             except Exception:
                 log.exception("%s failed; the show goes on", type(outlet).__name__)
+
+
+def _epoch() -> float:
+    """Unix time at which the event loop's clock was 0."""
+    return unix_time() - asyncio.get_running_loop().time()

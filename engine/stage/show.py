@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from engine.params import Change, Params
 from engine.stage.frame import Outlet
 from engine.stage.freerun import FreeRun
 from engine.stage.lag import LoopLag
+from engine.stage.metrics import Window, resident_mb
 from engine.stage.presenter import Presenter
 from engine.stage.studios import Studios
 from engine.studio.frame import StudioFrame, beat_at
@@ -26,13 +28,15 @@ from xdancer.music.frame import FPS, BeatState
 log = logging.getLogger(__name__)
 NOT_YET = 0.005  # seconds until a source that could not give sound is asked again
 STALLED = 0.5  # seconds behind at which the clock gives up catching up: the machine slept
+SOURCE_COUNTERS = ("underruns", "reconnects")  # of sources that can run dry or break off
 FREE_QUEUE = 8  # frames of a free run on their way; more are not drawn
 
 
 class Show:
     """One show. Made on a running event loop; outlets are added before `run`.
 
-    `outlets` get every frame. `listeners` are called with the parameters after each change. `session` names this run.
+    `outlets` get every frame. `listeners` are called with the parameters after each change. `reports` add to `state`,
+    each under its name. `session` names this run.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Show:
         self.session = secrets.token_hex(4)
         self.outlets: list[Outlet] = []
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
+        self.reports: dict[str, Callable[[], dict[str, Any]]] = {}
         self.started = asyncio.Event()  # the studio has its models, the sound has begun
         self.beat = BeatState()
         self.meter = Meter()
@@ -49,6 +54,7 @@ class Show:
         self.presenter = Presenter(config, self.sound, self.outlets)
         self.studios = studios(config, self.sound, self._made)
         self.lag = LoopLag()
+        self.latency = {stage: Window() for stage in ("music", "dance", "picture")} | self.presenter.latency
         self._params = config.params()
         self._apply = "frame"
         self._spent = np.zeros(3)
@@ -96,7 +102,13 @@ class Show:
             "session": self.session,
             "t": self.sound.written / FPS,
             "frame": self.sound.written,
-            "source": {"name": self.source.label, "status": self.source.status, **self.meter.state()},
+            "source": {
+                "name": self.source.label,
+                "status": self.source.status,
+                **{name: getattr(self.source, name) for name in SOURCE_COUNTERS if hasattr(self.source, name)},
+                **self.meter.state(),
+            },
+            "clock": {"source": self.beat.source, "confidence": round(self.beat.confidence, 3)},
             "tempo": round(self.beat.tempo, 2),
             "beat": self.beat.beat,
             "beat_in_bar": self.beat.beat_in_bar,
@@ -112,6 +124,7 @@ class Show:
                 "shown": presenter.shown,
                 "repeated": presenter.repeated,
                 "dropped": presenter.dropped,
+                "late": presenter.late,
             },
             "queues": {"studio": studios.waiting, "presenter": presenter.waiting, "free_run": self._free_queue.qsize()},
             "studio": {
@@ -123,8 +136,12 @@ class Show:
                 "picture_ms": picture,
                 **self.models,
             },
+            "latency": {stage: window.state() for stage, window in self.latency.items()},
+            "loop_lag": self.lag.window.state(),
             "loop_lag_p99_ms": round(1000 * self.lag.p99, 2),
+            "memory_mb": resident_mb({"stage": os.getpid(), **studios.pids}),
             "params": self.params,
+            **{name: report() for name, report in self.reports.items()},
         }
 
     async def run(self) -> None:
@@ -175,6 +192,9 @@ class Show:
 
     def _made(self, frame: StudioFrame) -> None:
         self._spent += 0.05 * (np.array(frame.spent) - self._spent)
+        for stage, seconds in zip(("music", "dance", "picture"), frame.spent, strict=True):
+            if seconds:
+                self.latency[stage].push(seconds)
         self._free.remember(frame)
         if frame.index > self.presenter.newest:
             self.beat = frame.beat

@@ -30,6 +30,8 @@ class Handle(Protocol):
     info: dict[str, Any] | None
 
     @property
+    def pid(self) -> int | None: ...
+    @property
     def waiting(self) -> int: ...
     async def start(self) -> None: ...
     def go(self, first: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None: ...
@@ -83,6 +85,12 @@ class Studios:
     @property
     def spare_ready(self) -> bool:
         return self._spare is not None and self._spare.info is not None
+
+    @property
+    def pids(self) -> dict[str, int | None]:
+        """Processes of the studio on stage and of the spare."""
+        studios = {"studio": self._current, "spare": self._spare}
+        return {name: studio.pid for name, studio in studios.items() if studio}
 
     @property
     def waiting(self) -> int:

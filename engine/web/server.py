@@ -148,7 +148,9 @@ class Web:
         return web.json_response(self._whole_state())
 
     def _whole_state(self) -> dict[str, Any]:
-        return self._show.state() | self.broadcast.stats()
+        state = self._show.state()
+        latency = state.get("latency", {}) | self.broadcast.latency()
+        return state | self.broadcast.stats() | {"latency": latency}
 
     async def _params(self, request: web.Request) -> web.Response:
         return web.json_response(self._show.params)

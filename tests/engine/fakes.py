@@ -38,10 +38,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
+        self.set_by = 0.0  # seconds by which somebody has set the wall clock
         super().__init__(self._jumping)
 
     def time(self) -> float:
         return self._jumping.now
+
+    def unix_time(self) -> float:
+        """The wall clock, as far as the show asks for it."""
+        return 1_700_000_000 + self._jumping.now + self.set_by
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         done = self.create_future()
@@ -99,7 +104,7 @@ class FakeStudio:
 
     def __init__(self, config: Config, params: Params, sound: SoundRing, calls: Calls) -> None:
         self.info: dict[str, Any] | None = None
-        self.waiting = 0
+        self.waiting, self.pid = 0, None
         self.params, self.moment = params, ""
         self.went: tuple[int, np.ndarray | None] | None = None
         self.stopped = self.mute = False
