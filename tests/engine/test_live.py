@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,18 +87,48 @@ def children(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())]
 
 
-def test_a_show_begins_loses_its_studio_goes_on_and_ends(settings: list[str], lives: list[Live]) -> None:
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_show_begins_loses_its_studio_goes_on_and_ends(settings: list[str], lives: list[Live], blow: int) -> None:
     live = Live("--audio", "demo", *settings)
     lives.append(live)
     state = live.until(lambda state: state["frames"]["shown"] > 30 and state["studio"]["spare"])
-    assert state["studio"]["status"] == "live" and state["source"]["name"] == "demo" and state["level"] > -60
+    assert state["studio"]["status"] == "live" and state["source"]["name"] == "demo" and state["source"]["peak"] > -60
     studios = children(live.process.pid)
-    os.kill(min(studios), signal.SIGKILL)
+    os.kill(min(studios), blow)
     state = live.until(lambda state: state["studio"]["replaced"] == 1 and state["studio"]["status"] == "live")
     live.until(lambda later: later["frames"]["shown"] > state["frames"]["shown"] + 30)
     said = live.end(signal.SIGINT)
     assert live.process.returncode == 0 and "Traceback" not in said and "replacing it" in said
     assert not any(psutil.pid_exists(pid) for pid in studios)
+
+
+def test_a_recording_starts_and_stops_by_a_request(tmp_path: Path, settings: list[str], lives: list[Live]) -> None:
+    live = Live("--audio", "demo", f"recordings={tmp_path / 'films'}", *settings)
+    lives.append(live)
+
+    def ask(body: Any) -> tuple[int, dict[str, Any]]:
+        request = urllib.request.Request(live.viewer + "api/record", json.dumps(body).encode(), method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    for nonsense in ([], {"on": 1}, {"on": True, "file": "/etc/passwd"}):
+        assert ask(nonsense)[0] == 400
+    assert ask({"on": True})[1]["on"]
+    live.until(lambda state: state["recorder"]["seconds"] > 2)
+    code, ended = ask({"on": False})
+    assert code == 200 and not ended["on"] and ended["error"] is None
+    with av.open(str(tmp_path / "films" / ended["file"])) as container:
+        assert container.streams.video[0].frames == round(30 * ended["seconds"])
+    (tmp_path / "films" / ended["file"]).unlink()
+    (tmp_path / "films").rmdir()
+    (tmp_path / "films").touch()  # a file where the folder should be
+    code, refused = ask({"on": True})
+    assert code == 409 and "films" in refused["error"]
+    live.end()
+    assert live.process.returncode == 0
 
 
 def test_sigterm_ends_a_show_and_its_film_is_whole(
