@@ -55,9 +55,17 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("aiortc", "aioice", "amqtt", "transitions", "libav"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_not_malformed)
     check_renderer(config)
     weights.find("choreographer", config.weights.choreographer)
     return asyncio.run(live(config, open_source(config.audio), args.json))
+
+
+def _not_malformed(record: logging.LogRecord) -> bool:
+    """Requests that are no HTTP are answered with 400; a traceback for each would let anybody fill the log."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def live(config: "Config", source: "Source", as_json: bool = False) -> int:

@@ -215,5 +215,5 @@ class MqttOutlet:
                     raise UserError("expected a JSON object")
                 if self._set_params:
                     self._set_params(changes)
-            except (UserError, ValueError) as error:
+            except (UserError, ValueError, RecursionError) as error:  # the last of too many brackets
                 log.warning("mqtt: %s: %s", topic, error)

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 NOT_YET = 0.005  # seconds until a source that could not give sound is asked again
 STALLED = 0.5  # seconds behind at which the clock gives up catching up: the machine slept
 SOURCE_COUNTERS = ("underruns", "reconnects")  # of sources that can run dry or break off
+QUIET = 60.0  # seconds in which what has been said is not said again
 FREE_QUEUE = 8  # frames of a free run on their way; more are not drawn
 
 
@@ -47,6 +48,8 @@ class Show:
         self.outlets: list[Outlet] = []
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self.reports: dict[str, Callable[[], dict[str, Any]]] = {}
+        self.stalls = 0  # times that the clock stood still
+        self._quiet_until = 0.0
         self.started = asyncio.Event()  # the studio has its models, the sound has begun
         self.beat = BeatState()
         self.meter = Meter()
@@ -96,6 +99,7 @@ class Show:
     def state(self) -> dict[str, Any]:
         """How the show is doing: for /api/state, the readout and the metrics."""
         presenter, studios = self.presenter, self.studios
+        pids = {"stage": os.getpid(), **studios.pids}
         music, dance, picture = (round(1000 * float(seconds), 2) for seconds in self._spent)
         return {
             "show": self.config.show,
@@ -108,7 +112,11 @@ class Show:
                 **{name: getattr(self.source, name) for name in SOURCE_COUNTERS if hasattr(self.source, name)},
                 **self.meter.state(),
             },
-            "clock": {"source": self.beat.source, "confidence": round(self.beat.confidence, 3)},
+            "clock": {
+                "source": self.beat.source,
+                "confidence": round(self.beat.confidence, 3),
+                "stalls": self.stalls,
+            },
             "tempo": round(self.beat.tempo, 2),
             "beat": self.beat.beat,
             "beat_in_bar": self.beat.beat_in_bar,
@@ -139,7 +147,8 @@ class Show:
             "latency": {stage: window.state() for stage, window in self.latency.items()},
             "loop_lag": self.lag.window.state(),
             "loop_lag_p99_ms": round(1000 * self.lag.p99, 2),
-            "memory_mb": resident_mb({"stage": os.getpid(), **studios.pids}),
+            "pids": pids,
+            "memory_mb": resident_mb(pids),
             "params": self.params,
             **{name: report() for name, report in self.reports.items()},
         }
@@ -169,8 +178,16 @@ class Show:
             await asyncio.sleep(max(0.0, at - loop.time()))
             block = await self._pull()
             if loop.time() - at > STALLED:
-                log.warning("clock: stood still for %.1f s", loop.time() - at)
+                self._stalled(loop.time() - at)
                 at = loop.time()
+
+    def _stalled(self, seconds: float) -> None:
+        """Count it, and say so unless it has just been said."""
+        self.stalls += 1
+        now = asyncio.get_running_loop().time()
+        if now > self._quiet_until:
+            log.warning("clock: stood still for %.1f s; the machine slept, or has too much to do", seconds)
+            self._quiet_until = now + QUIET
 
     async def _pull(self) -> np.ndarray:
         while True:

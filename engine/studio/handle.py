@@ -98,7 +98,7 @@ class StudioProcess:
         self._deliver()
 
     def _deliver(self) -> None:
-        """As much as the pipe takes: one that loads its models, or hangs, does not read, and the stage must not wait."""
+        """As much as the pipe takes: a studio that loads its models, or hangs, does not read; nobody waits for it."""
         while self._outbox and not self._gone and self._room.poll(0):
             with contextlib.suppress(OSError):  # it has gone, which the reader notices
                 self._pipe.send(self._outbox.popleft())

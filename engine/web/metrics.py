@@ -23,7 +23,7 @@ class Family:
 FAMILIES = (
     Family("show_info", "info", "The show's name.", "show", "show"),
     Family("show_seconds_total", "counter", "Sound heard since the start, in seconds.", "t"),
-    Family("stage_seconds", "summary", "Time that each stage takes, over the last minute of frames.", "latency", "stage"),
+    Family("stage_seconds", "summary", "Time that each stage takes, over the last minute.", "latency", "stage"),
     Family("loop_lag_seconds", "summary", "How late the event loop wakes, over the last half minute.", "loop_lag"),
     Family("delay_seconds", "gauge", "From hearing a frame to showing it, as set now.", "delay_ms", scale=1e-3),
     Family("frames_total", "counter", "Frames of the show by what became of them.", "frames", "fate"),
@@ -38,6 +38,7 @@ FAMILIES = (
     Family("mqtt_reconnects_total", "counter", "Attempts to reach the broker after the first.", "mqtt.reconnects"),
     Family("clock_info", "info", "Where the beat comes from.", "clock.source", "source"),
     Family("clock_confidence", "gauge", "How sure the beat is, 0 to 1.", "clock.confidence"),
+    Family("clock_stalls_total", "counter", "Times that the show's clock stood still.", "clock.stalls"),
     Family("tempo_bpm", "gauge", "Tempo in beats a minute; 0 while unknown.", "tempo"),
     Family("source_info", "info", "What the sound's source says of itself.", "source.status", "status"),
     Family("source_underruns_total", "counter", "Times that the source ran dry.", "source.underruns"),

@@ -18,7 +18,7 @@ def record_routes(recorder: Recorder) -> list[web.RouteDef]:
     async def switch(request: web.Request) -> web.Response:
         try:
             wish = json.loads(await request.text())
-        except ValueError:
+        except (ValueError, RecursionError):
             wish = None
         if not isinstance(wish, dict) or set(wish) != {"on"} or not isinstance(wish["on"], bool):
             return web.json_response({"error": 'expected {"on": true} or {"on": false}'}, status=400)

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from engine.config import Config
-from engine.stage.frame import ShowFrame
 from engine.recorder import Recorder
+from engine.stage.frame import ShowFrame
 from engine.web.broadcast import Broadcast
 from engine.web.metrics import exposition
 from engine.web.record import record_routes
@@ -160,7 +160,7 @@ class Web:
             change = json.loads(await request.text())
             if not isinstance(change, dict):
                 raise ValueError("expected an object")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return web.json_response({"error": f"not a JSON object: {error}"}, status=400)
         try:
             return web.json_response(self._show.set_params(change))

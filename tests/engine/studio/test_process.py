@@ -21,6 +21,7 @@ from engine.stage.studios import Studios
 from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls, StudioProcess
 from engine.studio.models import load_models
+from engine.studio.process import LEAP, Go, resume
 from engine.studio.shared import SLOTS, SOUND_FRAMES, FrameRing, SoundRing
 from engine.studio.studio import Studio
 from xdancer.music.demo import click_track
@@ -116,6 +117,20 @@ async def test_a_studio_that_does_not_read_holds_nobody_up(config: Config) -> No
     studio.stop()
     await studio.join()
     assert not psutil.pid_exists(studio.pid)
+
+
+def test_a_studio_that_takes_over_leaves_out_what_is_long_over() -> None:
+    class Heard:
+        def resume(self, samples: np.ndarray, first: int, danced: np.ndarray, tokens: np.ndarray) -> None:
+            self.got = (len(samples) // HOP, first)
+
+    ring, rows, studio = SoundRing(), np.zeros((4, 5, 6), np.int16), Heard()
+    for _ in range(400):
+        ring.write(np.zeros((HOP, 2), np.float32))
+    for first, begin in ((390, 390), (100, 400 - LEAP)):
+        assert resume(studio, ring, Go(first, rows, rows)) == begin  # type: ignore[arg-type]
+        assert studio.got == (begin, 0)
+    assert resume(studio, ring, Go(0)) == 0  # type: ignore[arg-type]
 
 
 def frame(index: int, drawn: bool = True) -> StudioFrame:
