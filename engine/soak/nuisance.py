@@ -8,8 +8,12 @@ TIMEOUT = 20.0  # seconds in which a request is answered or hung up on
 AT_ONCE = 8
 
 
-def requests(host: str, count: int, seed: int = 0) -> list[bytes]:
-    """Malformed ones of many kinds, each as it goes over the wire; none of them is to succeed."""
+CUT = (0, 12)  # kinds that end in the middle
+
+
+def requests(host: str, count: int, seed: int = 0) -> list[tuple[bytes, bool]]:
+    """Malformed ones of many kinds, each as it goes over the wire, and whether it is whole, so that an answer can be
+    expected. None of them is to succeed."""
     rng = random.Random(seed)
     end = f" HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
 
@@ -47,7 +51,7 @@ def requests(host: str, count: int, seed: int = 0) -> list[bytes]:
             case _:  # the connection closes in the middle
                 return f"POST /whep{end}Content-Type: application/sdp\r\nContent-Length: 500\r\n\r\nv=0".encode()
 
-    return [make(kind) for kind, _ in zip(itertools.cycle(range(13)), range(count), strict=False)]
+    return [(make(kind), kind not in CUT) for kind, _ in zip(itertools.cycle(range(13)), range(count), strict=False)]
 
 
 async def pester(host: str, port: int, count: int, pause: float) -> dict[str, int]:
@@ -57,9 +61,9 @@ async def pester(host: str, port: int, count: int, pause: float) -> dict[str, in
     outcome = {"refused": 0, "served": 0, "broken": 0, "hung_up": 0}
 
     async def work() -> None:
-        for request in waiting:
+        for request, whole in waiting:
             try:
-                outcome[await asyncio.wait_for(_send(host, port, request), TIMEOUT)] += 1
+                outcome[await asyncio.wait_for(_send(host, port, request, whole), TIMEOUT)] += 1
             except TimeoutError:
                 outcome["broken"] += 1
             except OSError:
@@ -70,11 +74,12 @@ async def pester(host: str, port: int, count: int, pause: float) -> dict[str, in
     return outcome
 
 
-async def _send(host: str, port: int, request: bytes) -> str:
+async def _send(host: str, port: int, request: bytes, whole: bool) -> str:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(request)
-        writer.write_eof()
+        if not whole:
+            writer.write_eof()
         status = (await reader.readline()).split()[1:2]
         while await reader.read(65_536):
             pass

@@ -1,4 +1,4 @@
-"""Ten fast minutes and three real ones. What is asked here is what a busy machine cannot spoil; `make soak` asks all."""
+"""Ten fast minutes and three real ones. Asked here is what a busy machine cannot spoil; `make soak` asks all."""
 
 import json
 from typing import Any
