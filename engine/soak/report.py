@@ -76,6 +76,7 @@ def missing(arrivals: Sequence[tuple[float, int]], excused: Iterable[tuple[float
 
 
 def silence(times: Sequence[float], since: float, until: float) -> float:
-    """The longest time between two of these times that overlaps with since .. until."""
+    """The longest time between two of these times that touches since .. until, or until then where none follows."""
+    times = [since, until] if not times else [*times, until] if times[-1] < until else times
     pairs = zip(times, times[1:], strict=False)
     return max((b - a for a, b in pairs if b >= since and a <= until), default=0.0)

@@ -16,6 +16,8 @@ def record_routes(recorder: Recorder) -> list[web.RouteDef]:
         return web.json_response(recorder.state())
 
     async def switch(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":  # which no foreign page can send without being asked first
+            return web.json_response({"error": "expected application/json"}, status=415)
         try:
             wish = json.loads(await request.text())
         except (ValueError, RecursionError):

@@ -106,8 +106,8 @@ def test_a_recording_starts_and_stops_by_a_request(tmp_path: Path, settings: lis
     live = Live("--audio", "demo", f"recordings={tmp_path / 'films'}", *settings)
     lives.append(live)
 
-    def ask(body: Any) -> tuple[int, dict[str, Any]]:
-        request = urllib.request.Request(live.viewer + "api/record", json.dumps(body).encode(), method="POST")
+    def ask(body: Any, kind: str = "application/json") -> tuple[int, dict[str, Any]]:
+        request = urllib.request.Request(live.viewer + "api/record", json.dumps(body).encode(), {"Content-Type": kind})
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, json.load(answer)
@@ -116,6 +116,7 @@ def test_a_recording_starts_and_stops_by_a_request(tmp_path: Path, settings: lis
 
     for nonsense in ([], {"on": 1}, {"on": True, "file": "/etc/passwd"}):
         assert ask(nonsense)[0] == 400
+    assert ask({"on": True}, "text/plain")[0] == 415  # as a foreign page could send it
     assert ask({"on": True})[1]["on"]
     live.until(lambda state: state["recorder"]["seconds"] > 2)
     code, ended = ask({"on": False})

@@ -30,7 +30,8 @@ def test_silence_is_the_longest_wait_that_touches_the_trouble() -> None:
     assert silence(times, 2.0, 3.0) == 4.0
     assert silence(times, 5.5, 5.6) == 1.0
     assert silence(times, 4.0, 10.0) == 14.0
-    assert silence([], 0.0, 1.0) == 0.0
+    assert silence(times, 10.0, 50.0) == 30.0
+    assert silence([], 0.0, 1.0) == 1.0
 
 
 def test_a_promise_that_is_not_kept_is_marked() -> None:
