@@ -65,7 +65,7 @@ async def main(whep: str, stay: int, churn: float) -> dict[str, Any]:
     """Watch until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    rtcrtpreceiver.get_decoder = Listener
+    rtcrtpreceiver.get_decoder = Listener  # type: ignore[assignment]
     joined = refused = 0
     async with ClientSession() as http:
         staying = [Viewer(http, whep) for _ in range(stay)]

@@ -86,6 +86,7 @@ class InlineStudio:
         self.pid, self.waiting = None, 0
         self.hangs = False
         self._models, self._sound, self._calls = models, sound, calls
+        self._made: Callable[..., None] = calls.made
         self._studio: Studio | None = Studio(models, params, config.lead)
         self._position: int | None = None
 
@@ -105,7 +106,7 @@ class InlineStudio:
     def wake(self) -> None:
         while self._studio and self._position is not None and self._position < self._sound.written and not self.hangs:
             for frame in self._studio.push(self._sound.read(self._position, self._position + 1)):
-                asyncio.get_running_loop().call_later(MAKING, self._calls.made, self, frame)
+                asyncio.get_running_loop().call_later(MAKING, self._made, self, frame)
             self._position += 1
 
     def set(self, params: Params, moment: Moment) -> None:

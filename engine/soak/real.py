@@ -280,8 +280,8 @@ class Soak:
             with contextlib.suppress(av.FFmpegError), av.open(str(path)) as film:
                 ends = {"video": 0.0, "audio": 0.0}
                 for frame in film.decode(video=0, audio=0):
-                    kind = "video" if isinstance(frame, av.VideoFrame) else "audio"
-                    ends[kind] = float(frame.time or 0.0)
+                    if isinstance(frame, av.VideoFrame | av.AudioFrame):
+                        ends["video" if isinstance(frame, av.VideoFrame) else "audio"] = float(frame.time or 0.0)
                 self.seen.films.append((path.name, ends["video"], ends["audio"]))
                 continue
             self.seen.films.append((path.name, 0.0, float("inf")))

@@ -1,5 +1,6 @@
 """`xdancer live` as a person starts it: a process of its own, with tiny models, over HTTP, until it is interrupted."""
 
+import io
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ import psutil
 import pytest
 import soundfile
 from models import tiny_choreographer, tiny_tokenizer
+from prometheus_client.parser import text_fd_to_metric_families
 
 from engine.cli import main
 from xdancer.music.demo import click_track
@@ -97,6 +99,10 @@ def test_a_show_begins_loses_its_studio_goes_on_and_ends(settings: list[str], li
     os.kill(min(studios), blow)
     state = live.until(lambda state: state["studio"]["replaced"] == 1 and state["studio"]["status"] == "live")
     live.until(lambda later: later["frames"]["shown"] > state["frames"]["shown"] + 30)
+    with urllib.request.urlopen(live.viewer + "metrics", timeout=PATIENCE) as answer:
+        metrics = {sample.name: sample for family in text_fd_to_metric_families(io.TextIOWrapper(answer))
+                   for sample in family.samples}  # fmt: skip
+    assert metrics["xdancer_studio_replaced_total"].value >= 1 and metrics["xdancer_resident_memory_bytes"].value > 1e7
     said = live.end(signal.SIGINT)
     assert live.process.returncode == 0 and "Traceback" not in said and "replacing it" in said
     assert not any(psutil.pid_exists(pid) for pid in studios)
@@ -165,6 +171,7 @@ def test_mistakes_are_one_line_before_the_show(settings: list[str], capfd: pytes
     assert "no tokenizer 'nobody'" in complaint(capfd, *settings, "weights.tokenizer=nobody")
     assert "diffusion renderer" in complaint(capfd, "--renderer", "diffusion", *settings)
     assert "prot: unknown key; did you mean port?" in complaint(capfd, "prot=1", *settings)
+    assert "no folder nowhere" in complaint(capfd, *settings, "record=nowhere/film.mp4")
     assert "bearer token" in complaint(capfd, "--host", "0.0.0.0", *settings)
 
 
