@@ -54,8 +54,9 @@ class WeightSettings(Section):
 
 class Config(Section):
     """One show. `delay_ms` is how much later than the studio hears it a frame is on show; a show that is often late
-    raises it by itself up to `delay_most_ms`. `lead` (frames) is for `presentation: anticipate`. `record` is a film of
-    the show from its beginning; films begun while it runs go to the folder `recordings`."""
+    raises it by itself up to `delay_most_ms`. `lead` (frames) is for `presentation: anticipate`; without it it is
+    measured. `record` is a film of the show from its beginning; films begun while it runs go to the folder
+    `recordings`."""
 
     show: str = Field("main", pattern=r"^[^/+#\x00]+$")
     host: str = "127.0.0.1"
@@ -65,7 +66,8 @@ class Config(Section):
     presentation: Literal["delay", "anticipate"] = "delay"
     delay_ms: int = Field(250, ge=0, le=5000)
     delay_most_ms: int = Field(1000, ge=0, le=5000)
-    lead: int = Field(0, ge=0, le=60)
+    lead: int | None = Field(None, ge=0, le=60)
+    trim_ms: int = Field(0, ge=-500, le=500)
     width: int = Field(512, ge=64, le=4096, multiple_of=2)
     height: int = Field(896, ge=64, le=4096, multiple_of=2)
     seed: int = 0
@@ -75,6 +77,7 @@ class Config(Section):
     mirror: bool = False
     hold: bool = False
     blackout: bool = False
+    flash: bool = False
     renderer: Literal["skeleton", "diffusion"] = "skeleton"
     reference: str | None = None
     weights: WeightSettings = WeightSettings()

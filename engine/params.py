@@ -10,7 +10,9 @@ Moment = Literal["frame", "beat", "bar"]
 class Params(BaseModel):
     """What is danced and drawn. `mirror` and `hold` are in the tokens; `blackout` leaves only the picture dark.
 
-    `energy` in [0, 1]; None leaves it to the music, as `style` None does.
+    `energy` in [0, 1]; None leaves it to the music, as `style` None does. `trim_ms`: how much later than its sound a
+    frame is on show, where the show anticipates; for the room's own delay. `flash`: a white picture on each beat, to
+    find that delay by.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,6 +26,8 @@ class Params(BaseModel):
     renderer: Literal["skeleton", "diffusion"] = "skeleton"
     reference: str | None = None
     seed: int = 0
+    trim_ms: int = Field(0, ge=-500, le=500)
+    flash: bool = False
 
 
 class Change(Params):

@@ -34,6 +34,9 @@ class ClickFlash:
     def set_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         return {}
 
+    def delivered(self, seconds: float) -> None:
+        pass
+
     def state(self) -> dict[str, Any]:
         return {"tempo": 120.0, "delay_ms": round(1000 * DELAY)}
 

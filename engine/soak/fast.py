@@ -87,7 +87,7 @@ class InlineStudio:
         self.hangs = False
         self._models, self._sound, self._calls = models, sound, calls
         self._made: Callable[..., None] = calls.made
-        self._studio: Studio | None = Studio(models, params, config.lead)
+        self._studio: Studio | None = Studio(models, params)
         self._position: int | None = None
 
     async def start(self) -> None:
@@ -98,9 +98,9 @@ class InlineStudio:
             self.info = self._models.info()
             self._calls.ready(self)  # type: ignore[arg-type]
 
-    def go(self, first: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
+    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
         assert self._studio
-        self._position = resume(self._studio, self._sound, Go(first, danced, tokens))
+        self._position = resume(self._studio, self._sound, Go(first, lead, danced, tokens))
         self.wake()
 
     def wake(self) -> None:
@@ -112,6 +112,10 @@ class InlineStudio:
     def set(self, params: Params, moment: Moment) -> None:
         if self._studio:
             self._studio.set(params, moment)
+
+    def set_lead(self, frames: int) -> None:
+        if self._studio:
+            self._studio.lead = frames
 
     def die(self) -> None:
         """Be lost, as a process that was killed."""

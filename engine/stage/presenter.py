@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.config import Config
 from engine.stage.frame import Outlet, ShowFrame
+from engine.stage.lead import Lead
 from engine.stage.metrics import Window
 from engine.stage.wall import unix_time
 from engine.studio.frame import StudioFrame
@@ -27,15 +28,18 @@ STEP = 0.05  # seconds: a wall clock that is off by more has been set, or the ma
 class Presenter:
     """Hands frames to the outlets: `made` as they come from the studio, `shown` when they are due, exactly one a frame.
 
-    Frame n is due `delay` seconds after its sound was heard. Where none is there by then the last picture is repeated;
-    a picture that comes after that is dropped. Times are the event loop's.
+    Frame n is due `delay` seconds after its sound was heard, and leaves for the viewers then, or, in a show that
+    anticipates, the time of its delivery before. Where none is there by then the last picture is repeated; a picture
+    that comes after that is dropped. Times are the event loop's.
     """
 
     def __init__(self, config: Config, sound: SoundRing, outlets: list[Outlet]) -> None:
         self.outlets = outlets
-        self.delay = 0.0 if config.presentation == "anticipate" else config.delay_ms / 1000
+        self.anticipates = config.presentation == "anticipate"
+        self.lead = Lead(self.anticipates, config.lead)
+        self.delay = (config.trim_ms if self.anticipates else config.delay_ms) / 1000
         self.made = self.shown = self.repeated = self.dropped = self.late = 0
-        # From hearing a frame to having it from the studio; how late it is shown; from hearing it to showing it.
+        # From hearing the music to having the frame; how late a frame leaves; from hearing its own sound to that.
         self.latency = {"pipeline": Window(), "presenter": Window(), "show": Window()}
         self.behind = 0.0  # seconds from hearing the newest frame to its picture: the pipeline's delay
         self.newest = -1  # the newest frame that the outlets have had as made
@@ -62,19 +66,25 @@ class Presenter:
             log.warning("clock: the wall clock moved by %.2f s; the show follows it", moved)
             self._epoch += moved
         self._heard = (index, at)
-        self._times[index] = at
+        if index >= self.shown:
+            self._times[index] = at
         self._tick.set()
 
-    def arrived(self, frame: StudioFrame, tokens: np.ndarray | None) -> None:
-        """A frame has been made; `tokens` None: by a free run. One that outlets have had already is ignored."""
+    def arrived(self, frame: StudioFrame, tokens: np.ndarray | None) -> float | None:
+        """A frame has been made; `tokens` None: by a free run. One that outlets have had already is ignored.
+
+        Returns the seconds since the music it was made from was heard, None where it is ignored.
+        """
         if frame.index <= self.newest:
-            return
+            return None
         self.newest = frame.index
         self.made += 1
         now = asyncio.get_running_loop().time()
-        heard = self._time(frame.index)
-        self.behind += 0.1 * (now - heard - self.behind)
-        self.latency["pipeline"].push(now - heard)
+        heard = self._time(frame.index - frame.lead)
+        behind = now - heard
+        if tokens is not None:
+            self.behind += 0.1 * (behind - self.behind)
+            self.latency["pipeline"].push(behind)
         picture = frame.picture if frame.picture is not None else self._picture()
         due = self._due(frame.index)
         show = ShowFrame(
@@ -86,6 +96,7 @@ class Presenter:
             tokens=tokens,
             beat=frame.beat,
             level=frame.level,
+            early=self.lead.delivery,
             heard=heard + self._epoch,
         )
         if frame.index < self.shown:
@@ -97,15 +108,16 @@ class Presenter:
                 del self._ready[min(self._ready)]
                 self.dropped += 1
         self._tell(lambda outlet: outlet.made(show))
+        return behind
 
     async def run(self) -> None:
         """Show one frame after the other, for ever."""
         loop = asyncio.get_running_loop()
         while True:
-            while self.shown not in self._times:
+            while self.shown > self._heard[0] + self.lead.frames or self._heard[0] < 0:
                 self._tick.clear()
                 await self._tick.wait()
-            wait = self._due(self.shown) - loop.time()
+            wait = self._due(self.shown) - self.lead.delivery - loop.time()
             await asyncio.sleep(max(0.0, wait))
             self._show(self.shown)
 
@@ -118,9 +130,10 @@ class Presenter:
             frame = self._repeat(index, due)
         else:
             frame = replace(frame, due=due, sound=self._sound_of(index))
-        now, heard = asyncio.get_running_loop().time(), self._times.pop(index)
-        self.latency["presenter"].push(now - heard - self.delay)
-        self.latency["show"].push(now - heard)
+        now, leaves = asyncio.get_running_loop().time(), self._due(index) - self.lead.delivery
+        self.latency["presenter"].push(now - leaves)
+        self.latency["show"].push(now - self._time(index))
+        self._times.pop(index, None)
         self.shown = index + 1
         self._last = frame
         self._tell(lambda outlet: outlet.shown(frame))
@@ -135,6 +148,8 @@ class Presenter:
     def _judge(self, late: bool) -> None:
         """Where too many frames come too late, show everything later from now on."""
         self._late.append(late)
+        if self.anticipates:
+            return
         if len(self._late) == WINDOW and sum(self._late) > TOO_LATE * WINDOW and self.behind > self.delay - 1 / FPS:
             if self.delay + 1 / FPS <= self._most:
                 self.delay += 1 / FPS

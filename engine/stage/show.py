@@ -20,6 +20,7 @@ from engine.stage.lag import LoopLag
 from engine.stage.metrics import Window, resident_mb
 from engine.stage.presenter import Presenter
 from engine.stage.studios import Studios
+from engine.stage.wall import unix_time
 from engine.studio.frame import StudioFrame, beat_at
 from engine.studio.shared import SoundRing
 from xdancer.errors import UserError
@@ -56,6 +57,7 @@ class Show:
         self.sound = SoundRing()
         self.presenter = Presenter(config, self.sound, self.outlets)
         self.studios = studios(config, self.sound, self._made)
+        self.studios.set_lead(self.presenter.lead.frames)
         self.lag = LoopLag()
         self.latency = {stage: Window() for stage in ("music", "dance", "picture")} | self.presenter.latency
         self._params = config.params()
@@ -91,10 +93,16 @@ class Show:
             raise UserError("params: renderer: diffusion is not in this version")
         given = {name: getattr(change, name) for name in change.model_fields_set if name != "apply"}
         self._params, self._apply = self._params.model_copy(update=given), change.apply
+        if self.presenter.anticipates:
+            self.presenter.delay = self._params.trim_ms / 1000
         self.studios.set(Params(**self._params.model_dump()), change.apply)
         for listener in self.listeners:
             listener(self.params)
         return self.params
+
+    def delivered(self, seconds: float) -> None:
+        """A viewer has seen a frame so many seconds after it left."""
+        self.presenter.lead.reported(seconds)
 
     def state(self) -> dict[str, Any]:
         """How the show is doing: for /api/state, the readout and the metrics."""
@@ -105,6 +113,7 @@ class Show:
             "show": self.config.show,
             "session": self.session,
             "t": self.sound.written / FPS,
+            "now": unix_time(),
             "frame": self.sound.written,
             "source": {
                 "name": self.source.label,
@@ -127,6 +136,8 @@ class Show:
             "presentation": self.config.presentation,
             "delay_ms": round(1000 * presenter.delay),
             "pipeline_ms": round(1000 * presenter.behind, 1),
+            "lead": self.studios.lead,
+            "delivery_ms": round(1000 * presenter.lead.delivery),
             "frames": {
                 "made": presenter.made,
                 "shown": presenter.shown,
@@ -203,7 +214,7 @@ class Show:
         self.presenter.heard(index, at)
         self.studios.heard()
         if self.studios.missed:
-            for frame in range(max(self.presenter.newest + 1, index - FREE_QUEUE), index + 1 + self.config.lead):
+            for frame in range(max(self.presenter.newest + 1, index - FREE_QUEUE), index + 1 + self.studios.lead):
                 if not self._free_queue.full():
                     self._free_queue.put_nowait(frame)
 
@@ -215,7 +226,9 @@ class Show:
         self._free.remember(frame)
         if frame.index > self.presenter.newest:
             self.beat = frame.beat
-        self.presenter.arrived(frame, frame.tokens)
+        behind, lead = self.presenter.arrived(frame, frame.tokens), self.presenter.lead
+        if behind is not None and self.studios.live and lead.came(behind, self.presenter.delay):
+            self.studios.set_lead(lead.frames)
 
     async def _free_run(self) -> None:
         """Draw what is danced while no studio dances, in a thread."""

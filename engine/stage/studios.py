@@ -35,9 +35,10 @@ class Handle(Protocol):
     @property
     def waiting(self) -> int: ...
     async def start(self) -> None: ...
-    def go(self, first: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None: ...
+    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None: ...
     def wake(self) -> None: ...
     def set(self, params: Params, moment: Moment) -> None: ...
+    def set_lead(self, frames: int) -> None: ...
     def stop(self) -> None: ...
     async def join(self) -> None: ...
 
@@ -53,6 +54,7 @@ class Studios:
         handle: Callable[[Config, Params, SoundRing, Calls], Any] = StudioProcess,
     ) -> None:
         self.params = config.params()
+        self.lead = 0  # frames that the dance is ahead of the music
         self.replaced = 0
         self.info: dict[str, Any] | None = None
         self.newest = -1  # the last frame made
@@ -70,7 +72,7 @@ class Studios:
     @property
     def live(self) -> bool:
         """Whether the dance keeps up with the sound."""
-        return self._began and self.newest >= self._sound.written - 1 + self._config.lead - LIVE_WITHIN
+        return self._began and self.newest >= self._sound.written - 1 + self.lead - LIVE_WITHIN
 
     @property
     def missed(self) -> bool:
@@ -125,6 +127,12 @@ class Studios:
             if studio:
                 studio.set(params, moment if studio is self._current else "frame")
 
+    def set_lead(self, frames: int) -> None:
+        """Dance so far ahead of the music from now on."""
+        self.lead = frames
+        if self._current and self._began:
+            self._current.set_lead(frames)
+
     async def stop(self) -> None:
         """End all processes."""
         for task in list(self._tasks):
@@ -146,10 +154,10 @@ class Studios:
         assert self._current
         self._began, self._was_live, self._progress = True, False, self._sound.written
         if not self._rows:
-            self._current.go(0)
+            self._current.go(0, self.lead)
             return
         danced, tokens = (np.stack(rows) for rows in zip(*self._rows, strict=True))
-        self._current.go(self.newest + 1 - self._config.lead, danced, tokens)
+        self._current.go(max(self.newest + 1 - self.lead, 0), self.lead, danced, tokens)
 
     def _ready(self, studio: Handle) -> None:
         self.info = studio.info

@@ -6,5 +6,8 @@ import time
 
 def unix_time() -> float:
     """Seconds since 1970; on an event loop whose time is not real, by that loop."""
-    now: float = getattr(asyncio.get_running_loop(), "unix_time", time.time)()
+    try:
+        now: float = getattr(asyncio.get_running_loop(), "unix_time", time.time)()
+    except RuntimeError:  # nothing runs
+        now = time.time()
     return now

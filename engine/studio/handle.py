@@ -15,7 +15,7 @@ from engine.config import Config
 from engine.params import Moment, Params
 from engine.studio import process
 from engine.studio.frame import StudioFrame
-from engine.studio.process import Failed, Go, Ready, SetParams
+from engine.studio.process import Failed, Go, Ready, SetLead, SetParams
 from engine.studio.shared import FrameRing, SoundRing, context
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class StudioProcess:
         self._config, self._params, self._sound, self._calls = config, params, sound, calls
         self._failed: Failed | None = None
         self._gone = False
-        self._outbox: deque[Go | SetParams] = deque(maxlen=OUTBOX)
+        self._outbox: deque[Go | SetParams | SetLead] = deque(maxlen=OUTBOX)
 
     async def start(self) -> None:
         """Make the process; returns as soon as it runs."""
@@ -57,9 +57,9 @@ class StudioProcess:
         """Frames made and not yet taken."""
         return self._frames.waiting
 
-    def go(self, first: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
+    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
         """Begin, as `process.Go` has it."""
-        self._send(Go(first, danced, tokens))
+        self._send(Go(first, lead, danced, tokens))
         self._heard.release()
 
     def wake(self) -> None:
@@ -70,6 +70,10 @@ class StudioProcess:
     def set(self, params: Params, moment: Moment) -> None:
         """Change the parameters."""
         self._send(SetParams(params, moment))
+
+    def set_lead(self, frames: int) -> None:
+        """Dance so far ahead of the music from now on."""
+        self._send(SetLead(frames))
 
     def stop(self) -> None:
         """End the process, even one that hangs; nothing is heard of it any more."""
@@ -93,7 +97,7 @@ class StudioProcess:
         self._process.start()
         theirs.close()
 
-    def _send(self, message: Go | SetParams) -> None:
+    def _send(self, message: Go | SetParams | SetLead) -> None:
         self._outbox.append(message)
         self._deliver()
 

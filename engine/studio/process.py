@@ -41,9 +41,11 @@ class Failed:
 
 @dataclass(frozen=True)
 class Go:
-    """Begin with frame `first` of the sound; where there are rows (k, 5, 6) of an earlier studio, go on from them."""
+    """Begin with frame `first` of the sound, `lead` frames ahead; where there are rows (k, 5, 6) of an earlier studio,
+    go on from them."""
 
     first: int
+    lead: int
     danced: np.ndarray | None = None
     tokens: np.ndarray | None = None
 
@@ -52,6 +54,11 @@ class Go:
 class SetParams:
     params: Params
     moment: Moment
+
+
+@dataclass(frozen=True)
+class SetLead:
+    frames: int
 
 
 def main(config: Config, params: Params, pipe: Connection, sound: SoundRing, frames: FrameRing, heard: Any) -> None:
@@ -84,7 +91,7 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
 
     stage = os.getppid()
     models = load_models(config)
-    studio = Studio(models, params, config.lead)
+    studio = Studio(models, params)
     pipe.send(Ready(models.info()))
     position = _begin(studio, pipe, sound)
     while True:
@@ -92,6 +99,8 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
             message = pipe.recv()
             if isinstance(message, SetParams):
                 studio.set(message.params, message.moment)
+            elif isinstance(message, SetLead):
+                studio.lead = message.frames
         if not heard.acquire(timeout=PATIENCE) and os.getppid() != stage:
             return
         while position < sound.written:
@@ -118,6 +127,7 @@ def _begin(studio: "Studio", pipe: Connection, sound: SoundRing) -> int:
 
 def resume(studio: "Studio", sound: SoundRing, go: Go) -> int:
     """Make a new studio know what an earlier one knew; return the frame of sound to begin with."""
+    studio.lead = go.lead
     if go.danced is None or go.tokens is None:
         return go.first
     # The sound before `first` was danced to; what is long over, or has fallen out of the ring, is only heard.

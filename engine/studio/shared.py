@@ -72,6 +72,7 @@ def _slot(width: int, height: int) -> np.dtype:
             ("source", "S16"),
             ("level", "<f8"),
             ("spent", "<f8", (3,)),
+            ("lead", "<i8"),
             ("drawn", "?"),
             ("picture", "u1", (height, width, 3)),
         ]
@@ -104,7 +105,7 @@ class FrameRing:
         slot["index"], slot["tokens"], slot["danced"] = frame.index, frame.tokens, frame.danced
         slot["pose"], slot["level"], slot["spent"] = frame.pose, frame.level, frame.spent
         slot["beat"], slot["ahead"], slot["source"] = _packed(frame.beat)
-        slot["drawn"] = frame.picture is not None
+        slot["lead"], slot["drawn"] = frame.lead, frame.picture is not None
         if frame.picture is not None:
             slot["picture"] = frame.picture
         self._count.value += 1
@@ -124,6 +125,7 @@ class FrameRing:
                 level=float(slot["level"]),
                 picture=slot["picture"].copy() if slot["drawn"] else None,
                 spent=tuple(slot["spent"].tolist()),
+                lead=int(slot["lead"]),
             )
             self._taken += 1
             self._free.release()

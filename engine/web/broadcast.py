@@ -136,7 +136,7 @@ class Broadcast:
             return
         self._made = frame.index
         for codec, channel in self._channels.items():
-            if not channel.tracks:
+            if not channel.tracks or (codec == "opus" and frame.early):  # the room has heard it by then
                 continue
             if channel.waiting >= BACKLOG:
                 channel.left_out += 1
@@ -177,12 +177,12 @@ class Broadcast:
             self._want_key[codec] = True
             return
         loop = asyncio.get_running_loop()
-        wait = frame.due - unix_time()
+        wait = frame.leaves - unix_time()
         for packet in done.result():
             assert packet.pts is not None and packet.time_base is not None
             if packet.is_keyframe and codec != "opus":
                 self._last_key[codec] = time.monotonic()
-            later = wait + SETTLE
+            later = wait + (0 if frame.early else SETTLE)
             if codec == "opus":  # a packet goes when its first sample is due, not with the frame that completed it
                 later += (packet.pts - frame.index * HOP) / SAMPLE_RATE
             packet.pts += round(ORIGIN / packet.time_base)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 MOST_BODY = 64 * 1024
 COOKIE = "xdancer_token"
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
-ASSETS = {"viewer.js": "text/javascript", "viewer.css": "text/css"}
+ASSETS = {"viewer.js": "text/javascript", "trim.js": "text/javascript", "viewer.css": "text/css"}
 DECODER_FILES = {"decoder.onnx": "application/octet-stream", "config.json": "application/json"}
 POLICY = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data:; frame-ancestors *"
 
@@ -43,6 +43,9 @@ class ShowPort(Protocol):
 
     def set_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change some and return all; raises UserError to refuse."""
+
+    def delivered(self, seconds: float) -> None:
+        """A viewer has seen a frame so many seconds after it left."""
 
 
 class Web:
@@ -100,10 +103,11 @@ class Web:
         app.add_routes(
             [
                 web.get("/", self._page),
-                web.get("/{asset:viewer\\.(?:js|css)}", self._asset),
+                *(web.get(f"/{name}", self._asset) for name in ASSETS),
                 web.get("/api/state", self._state),
                 web.get("/api/params", self._params),
                 web.patch("/api/params", self._change),
+                web.post("/api/delivery", self._delivery),
                 web.get("/tokenizer/{sha256}/{file}", self._decoder),
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
@@ -141,7 +145,7 @@ class Web:
         return response
 
     async def _asset(self, request: web.Request) -> web.Response:
-        name = request.match_info["asset"]
+        name = request.path.removeprefix("/")
         return web.Response(text=_viewer(name), content_type=ASSETS[name], headers={"Cache-Control": "no-cache"})
 
     async def _state(self, request: web.Request) -> web.Response:
@@ -166,6 +170,13 @@ class Web:
             return web.json_response(self._show.set_params(change))
         except UserError as error:
             return web.json_response({"error": str(error)}, status=422)
+
+    async def _delivery(self, request: web.Request) -> web.Response:
+        try:
+            self._show.delivered(float(json.loads(await request.text())["ms"]) / 1000)
+        except (ValueError, TypeError, KeyError):
+            return web.json_response({"error": 'expected {"ms": number}'}, status=400)
+        return web.Response(status=204)
 
     async def _decoder(self, request: web.Request) -> web.StreamResponse:
         file = request.match_info["file"]

@@ -63,7 +63,9 @@ class FakeStudio:
         self.params, self.moment = params, ""
         self.went: tuple[int, np.ndarray | None] | None = None
         self.stopped = self.mute = False
-        self._lead = config.lead
+        self._lead = 0
+        self._next = 0
+        self._at = 0.0
         self._size = (config.height, config.width)
         self._sound, self._calls = sound, calls
         self._position = 0
@@ -79,27 +81,39 @@ class FakeStudio:
         self.info = {"tokenizer": "fake", "styles": ["street"]}
         self._calls.ready(self)  # type: ignore[arg-type]
 
-    def go(self, first: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
+    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
         self.went = (first, danced)
-        self._position = first
+        self._position, self._lead, self._next = first, lead, first + lead if danced is not None else 0
         self.wake()
 
     def wake(self) -> None:
         while self.went and self._position < self._sound.written:
-            asyncio.get_running_loop().call_later(self.slowness, self._make, self._position + self._lead)
+            rows = range(self._next, max(self._position + self._lead + 1, self._next))
+            loop = asyncio.get_running_loop()
+            self._at = max(loop.time() + self.slowness, self._at + 1e-9)  # none overtakes the one before
+            loop.call_at(self._at, self._make_rows, rows, self._position)
+            self._next = rows.stop
             self._position += 1
 
-    def _make(self, index: int) -> None:
+    def _make_rows(self, rows: range, position: int) -> None:
+        for index in rows:
+            self._make(index, index - position)
+
+    def _make(self, index: int, lead: int) -> None:
         if self.stopped or self.mute:
             return
         row = np.full((5, 6), index % 512, np.int16)
         pose = np.full((60, 3), 0.5, np.float32)
         pose[:, 0] = index
         picture = np.full((*self._size, 3), index % 256, np.uint8)
-        self._calls.made(self, StudioFrame(index, row, row, pose, BeatState(120.0), -20.0, picture))  # type: ignore[arg-type]
+        frame = StudioFrame(index, row, row, pose, BeatState(120.0), -20.0, picture, lead=lead)
+        self._calls.made(self, frame)  # type: ignore[arg-type]
 
     def set(self, params: Params, moment: Moment) -> None:
         self.params, self.moment = params, moment
+
+    def set_lead(self, frames: int) -> None:
+        self._lead = frames
 
     def die(self) -> None:
         """Be lost, as a process that crashed."""

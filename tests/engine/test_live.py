@@ -93,11 +93,13 @@ def children(pid: int) -> list[int]:
 def test_a_show_begins_loses_its_studio_goes_on_and_ends(settings: list[str], lives: list[Live], blow: int) -> None:
     live = Live("--audio", "demo", *settings)
     lives.append(live)
-    state = live.until(lambda state: state["frames"]["shown"] > 30 and state["studio"]["spare"])
-    assert state["studio"]["status"] == "live" and state["source"]["name"] == "demo" and state["source"]["peak"] > -60
-    studios = children(live.process.pid)
-    os.kill(min(studios), blow)
-    state = live.until(lambda state: state["studio"]["replaced"] == 1 and state["studio"]["status"] == "live")
+    state = live.until(
+        lambda state: state["frames"]["shown"] > 30 and state["studio"]["spare"] and state["studio"]["status"] == "live"
+    )
+    assert state["source"]["name"] == "demo" and state["source"]["peak"] > -60
+    studios, before = children(live.process.pid), state["studio"]["replaced"]
+    os.kill(state["pids"]["studio"], blow)
+    state = live.until(lambda state: state["studio"]["replaced"] > before and state["studio"]["status"] == "live")
     live.until(lambda later: later["frames"]["shown"] > state["frames"]["shown"] + 30)
     with urllib.request.urlopen(live.viewer + "metrics", timeout=PATIENCE) as answer:
         metrics = {sample.name: sample for family in text_fd_to_metric_families(io.TextIOWrapper(answer))

@@ -10,6 +10,7 @@ import pytest
 from fakes import CountingSource, FakeStudio, Memory, run_virtually
 
 from engine.config import Config
+from engine.stage.lead import DELIVERY, MARGIN, Lead
 from engine.stage.show import Show
 from engine.stage.studios import HUNG_AFTER, HUNG_AFTER_WITH_SPARE, Studios
 from engine.studio.process import Failed
@@ -267,10 +268,61 @@ def test_wrong_parameters_are_refused_in_one_line(changes: dict[str, Any], expec
     assert expected in said[0] and "\n" not in said[0]
 
 
-def test_anticipation_shows_a_frame_when_its_sound_is_heard() -> None:
+def heard(frame: Any, first: float) -> float:
+    """When the sound of a frame was heard, in the loop's time, where that of frame 0 was at `first`."""
+    return first + frame.index / 30
+
+
+def test_anticipation_lets_a_frame_leave_so_early_that_it_is_seen_with_its_sound() -> None:
     show, memory = play(10.0, presentation="anticipate", lead=10)
-    late = [time - made for (made, a), (time, b) in zip(memory.made_at[20:], memory.shown_at[30:], strict=False)]
-    assert show.presenter.delay == 0 and late
-    frames = {frame.index: time for time, frame in memory.made_at}
+    first = memory.made_at[0][0] - FakeStudio.slowness
+    assert show.presenter.delay == 0
+    made = {frame.index: time for time, frame in memory.made_at}
     for time, frame in memory.shown_at[30:]:
-        assert time - frames[frame.index] == pytest.approx(10 / 30 - FakeStudio.slowness, abs=1e-6)
+        assert heard(frame, first) - time == pytest.approx(DELIVERY, abs=1e-6) and frame.tokens is not None
+        assert frame.due - frame.leaves == pytest.approx(DELIVERY)
+        assert heard(frame, first) - made[frame.index] == pytest.approx(10 / 30 - FakeStudio.slowness, abs=1e-6)
+
+
+def test_the_lead_follows_what_the_pipeline_and_the_way_to_the_viewers_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeStudio, "slowness", 0.2)
+
+    def far(show: Show) -> None:
+        for _ in range(40):
+            show.delivered(0.4)
+
+    show, memory = play(30.0, {10.0: far}, presentation="anticipate")
+    assert show.studios.lead == int(np.ceil(30 * (0.2 + 0.4 + MARGIN)))
+    shown = indices(memory.shown_at)
+    assert shown == list(range(len(shown)))
+    assert indices(memory.made_at) == list(range(len(memory.made_at)))  # a change of lead leaves no gap and no repeat
+    first = memory.made_at[0][0] - 0.2
+    for time, frame in memory.shown_at[-60:]:
+        assert heard(frame, first) - time == pytest.approx(0.4, abs=1e-6) and frame.tokens is not None
+
+
+def test_a_lead_that_is_not_needed_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hurry(show: Show) -> None:
+        FakeStudio.slowness = 0.01
+
+    monkeypatch.setattr(FakeStudio, "slowness", 0.3)
+    show, memory = play(40.0, {10.0: hurry}, presentation="anticipate")
+    assert show.studios.lead == int(np.ceil(30 * (0.01 + DELIVERY + MARGIN)))
+    assert indices(memory.made_at) == list(range(len(memory.made_at)))
+
+
+def test_the_trim_moves_the_picture_against_the_room() -> None:
+    show, memory = play(20.0, {10.0: lambda show: show.set_params({"trim_ms": 80})}, presentation="anticipate")
+    first = memory.made_at[0][0] - FakeStudio.slowness
+    offsets = {at: heard(frame, first) - time for at in (200, -1) for time, frame in [memory.shown_at[at]]}
+    assert offsets[200] == pytest.approx(DELIVERY, abs=1e-6)
+    assert offsets[-1] == pytest.approx(DELIVERY - 0.08, abs=1e-6)
+
+
+def test_unlikely_reports_are_not_believed() -> None:
+    lead = Lead(anticipate=True)
+    for seconds in (-1.0, 0.0, 30.0, float("nan"), float("inf")):
+        lead.reported(seconds)
+    assert lead.delivery == DELIVERY
+    lead.reported(0.3)
+    assert lead.delivery == 0.3

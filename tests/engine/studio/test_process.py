@@ -121,6 +121,8 @@ async def test_a_studio_that_does_not_read_holds_nobody_up(config: Config) -> No
 
 def test_a_studio_that_takes_over_leaves_out_what_is_long_over() -> None:
     class Heard:
+        lead = 0
+
         def resume(self, samples: np.ndarray, first: int, danced: np.ndarray, tokens: np.ndarray) -> None:
             self.got = (len(samples) // HOP, first)
 
@@ -128,9 +130,9 @@ def test_a_studio_that_takes_over_leaves_out_what_is_long_over() -> None:
     for _ in range(400):
         ring.write(np.zeros((HOP, 2), np.float32))
     for first, begin in ((390, 390), (100, 400 - LEAP)):
-        assert resume(studio, ring, Go(first, rows, rows)) == begin  # type: ignore[arg-type]
+        assert resume(studio, ring, Go(first, 0, rows, rows)) == begin  # type: ignore[arg-type]
         assert studio.got == (begin, 0)
-    assert resume(studio, ring, Go(0)) == 0  # type: ignore[arg-type]
+    assert resume(studio, ring, Go(0, 0)) == 0  # type: ignore[arg-type]
 
 
 def frame(index: int, drawn: bool = True) -> StudioFrame:

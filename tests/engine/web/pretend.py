@@ -20,7 +20,9 @@ class PretendShow:
 
     def __init__(self, delay: float = 0.2, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
         self.delay, self.size = delay, size
-        self.values: dict[str, Any] = {"temperature": 1.0}
+        self.values: dict[str, Any] = {"temperature": 1.0, "trim_ms": 0, "flash": False}
+        self.reported: asyncio.Queue[float] = asyncio.Queue()
+        self.presentation = "delay"
         track = click_track(60.0, tempo=120.0)
         self.sound = track.samples
         self.frames = len(self.sound) // HOP
@@ -36,8 +38,23 @@ class PretendShow:
         self.values.update(changes)
         return self.params
 
+    def delivered(self, seconds: float) -> None:
+        self.reported.put_nowait(seconds)
+
     def state(self) -> dict[str, Any]:
-        return {"tempo": 120.0, "delay_ms": round(1000 * self.delay), "frames": {"made": 7}, "on": True, "name": "x"}
+        now = time.time()
+        return {
+            "now": now,
+            "presentation": self.presentation,
+            "params": self.params,
+            "tempo": 120.0,
+            "beat_phase": now * 2 % 1,
+            "beat_in_bar": int(now * 2) % 4,
+            "delay_ms": round(1000 * self.delay),
+            "frames": {"made": 7},
+            "on": True,
+            "name": "x",
+        }
 
     def frame(self, index: int, due: float) -> ShowFrame:
         k = index % self.frames
