@@ -1,4 +1,4 @@
-# `make live` starts the show, `make test` runs every test; both make the environment first.
+# `make live` starts the show, `make test` runs every test, `make soak` a night; all make the environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,13 +7,18 @@ STAMP := $(VENV)/.installed
 PACKAGES := chromium mosquitto mosquitto-clients fluidsynth fluid-soundfont-gm libportaudio2 pulseaudio \
             pulseaudio-utils libasound2-plugins $(shell command -v npm >/dev/null || echo nodejs npm)
 
-.PHONY: live test check setup packages peers visualizer clean
+.PHONY: live test soak check setup packages peers visualizer clean
 
 live: setup
 	$(BIN)/xdancer live --audio demo
 
 test: setup packages check
 	$(BIN)/pytest
+
+# An hour of the show: fifteen minutes of the clock with everything that goes wrong in a night, the rest in virtual time.
+soak: setup
+	$(BIN)/xdancer soak --minutes 15
+	$(BIN)/xdancer soak --fast --minutes 45
 
 check: setup
 	$(BIN)/ruff check .

@@ -56,7 +56,8 @@ class WeightSettings(Section):
 class Config(Section):
     """One show. `delay_ms` is how much later than the studio hears it a frame is on show; a show that is often late
     raises it by itself up to `delay_most_ms`. `lead` (frames) is for `presentation: anticipate`; without it it is
-    measured."""
+    measured. `record` is a film of the show from its beginning; films begun while it runs go to the folder
+    `recordings`."""
 
     show: str = Field("main", pattern=r"^[^/+#\x00]+$")
     host: str = "127.0.0.1"
@@ -83,6 +84,7 @@ class Config(Section):
     weights: WeightSettings = WeightSettings()
     spare: bool = True  # a second studio, models loaded, waits to take over
     record: Path | None = None
+    recordings: Path = Path("recordings")
     mqtt: MqttSettings = MqttSettings()
     osc_out: OscOutSettings = OscOutSettings()
 

@@ -56,9 +56,17 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
     for noisy in ("aiortc", "aioice", "amqtt", "transitions", "websockets", "libav"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_not_malformed)
     check_renderer(config)
     weights.find("choreographer", config.weights.choreographer)
     return asyncio.run(live(config, open_source(config.audio), args.json))
+
+
+def _not_malformed(record: logging.LogRecord) -> bool:
+    """Requests that are no HTTP are answered with 400; a traceback for each would let anybody fill the log."""
+    from aiohttp.http_exceptions import HttpProcessingError
+
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def live(config: "Config", source: "Source", as_json: bool = False) -> int:
@@ -72,8 +80,12 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as ends:
+        recorder = Recorder(config.width, config.height, config.recordings, config.show)
+        if config.record is not None:
+            recorder.start(config.record)
+        ends.push_async_callback(asyncio.to_thread, recorder.stop)
         show = Show(config, source)
-        web = Web(config, show)
+        web = Web(config, show, recorder)
         await web.start()
         ends.push_async_callback(web.stop)
         running = asyncio.create_task(show.run(), name="show")  # the models load while the rest is being set up
@@ -82,15 +94,12 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         web.broker = mqtt.ws_address
         ends.push_async_callback(mqtt.stop)
         show.listeners.append(mqtt.params_changed)
-        show.outlets += [web, mqtt]
+        show.outlets += [web, mqtt, recorder]
+        show.reports |= {"recorder": recorder.state, "mqtt": mqtt.state}
         if config.osc_out.to != "off":
             osc = OscOut(config.osc_out)
             ends.callback(osc.close)
             show.outlets.append(osc)
-        if config.record is not None:
-            recorder = Recorder(config.record, config.width, config.height)
-            ends.push_async_callback(asyncio.to_thread, recorder.close)
-            show.outlets.append(recorder)
         ends.push_async_callback(_cancelled, running)  # the first to end: what follows has nothing to do any more
         _announce(web, mqtt, as_json)
         stopping = asyncio.create_task(stop.wait(), name="stop")

@@ -13,10 +13,10 @@ class ShowFrame:
     """Frame `index` of the show, complete.
 
     `due` is the Unix time at which it is on show (picture and sound alike), `leaves` the one at which it is sent to
-    viewers: `early` seconds before, where the show anticipates and allows for delivery. `picture` is uint8 (H, W, 3)
-    RGB, `sound` float32 (1600, 2) at 48 kHz (zeros where it has not been heard yet), `pose` float32 (60, 3) in canvas
-    pixels, `tokens` int16 (5, 6), or None where the dance is not the choreographer's (free-running). `level` is the
-    input's level in dBFS.
+    viewers: `early` seconds before, where the show anticipates and allows for delivery; `heard` the one at which the
+    music that it was made from was complete. `picture` is uint8 (H, W, 3) RGB, `sound` float32 (1600, 2) at 48 kHz
+    (zeros where it has not been heard yet), `pose` float32 (60, 3) in canvas pixels, `tokens` int16 (5, 6), or None
+    where the dance is not the choreographer's (free-running). `level` is the input's level in dBFS.
     """
 
     index: int
@@ -28,6 +28,7 @@ class ShowFrame:
     beat: BeatState
     level: float = -120.0
     early: float = 0.0
+    heard: float = 0.0
 
     @property
     def leaves(self) -> float:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +11,8 @@ import numpy as np
 from engine.config import Config
 from engine.stage.frame import Outlet, ShowFrame
 from engine.stage.lead import Lead
+from engine.stage.metrics import Window
+from engine.stage.wall import unix_time
 from engine.studio.frame import StudioFrame
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import FPS, HOP, BeatState
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 WINDOW = 3 * FPS  # frames over which lateness is judged
 TOO_LATE = 0.1  # share of late frames at which the delay grows by one frame
 KEPT = 64  # frames made and not yet shown; more than any delay needs
+STEP = 0.05  # seconds: a wall clock that is off by more has been set, or the machine slept
 
 
 class Presenter:
@@ -36,12 +38,14 @@ class Presenter:
         self.anticipates = config.presentation == "anticipate"
         self.lead = Lead(self.anticipates, config.lead)
         self.delay = (config.trim_ms if self.anticipates else config.delay_ms) / 1000
-        self.made = self.shown = self.repeated = self.dropped = 0
+        self.made = self.shown = self.repeated = self.dropped = self.late = 0
+        # From hearing the music to having the frame; how late a frame leaves; from hearing its own sound to that.
+        self.latency = {"pipeline": Window(), "presenter": Window(), "show": Window()}
         self.behind = 0.0  # seconds from hearing the newest frame to its picture: the pipeline's delay
         self.newest = -1  # the newest frame that the outlets have had as made
         self._most = max(self.delay, config.delay_most_ms / 1000)
         self._sound = sound
-        self._epoch = time.time() - asyncio.get_running_loop().time()
+        self._epoch = _epoch()
         self._heard: tuple[int, float] = (-1, 0.0)
         self._times: dict[int, float] = {}
         self._ready: dict[int, ShowFrame] = {}
@@ -57,6 +61,10 @@ class Presenter:
 
     def heard(self, index: int, at: float) -> None:
         """Frame `index` of the sound is there, complete since `at`."""
+        moved = _epoch() - self._epoch
+        if abs(moved) > STEP and abs(moved := _epoch() - self._epoch) > STEP:  # twice: we may lose the processor inside
+            log.warning("clock: the wall clock moved by %.2f s; the show follows it", moved)
+            self._epoch += moved
         self._heard = (index, at)
         if index >= self.shown:
             self._times[index] = at
@@ -72,9 +80,11 @@ class Presenter:
         self.newest = frame.index
         self.made += 1
         now = asyncio.get_running_loop().time()
-        behind = now - self._time(frame.index - frame.lead)
+        heard = self._time(frame.index - frame.lead)
+        behind = now - heard
         if tokens is not None:
             self.behind += 0.1 * (behind - self.behind)
+            self.latency["pipeline"].push(behind)
         picture = frame.picture if frame.picture is not None else self._picture()
         due = self._due(frame.index)
         show = ShowFrame(
@@ -87,9 +97,11 @@ class Presenter:
             beat=frame.beat,
             level=frame.level,
             early=self.lead.delivery,
+            heard=heard + self._epoch,
         )
         if frame.index < self.shown:
             self.dropped += 1
+            self.late += 1
         else:
             self._ready[frame.index] = show
             while len(self._ready) > KEPT:
@@ -118,6 +130,9 @@ class Presenter:
             frame = self._repeat(index, due)
         else:
             frame = replace(frame, due=due, sound=self._sound_of(index))
+        now, leaves = asyncio.get_running_loop().time(), self._due(index) - self.lead.delivery
+        self.latency["presenter"].push(now - leaves)
+        self.latency["show"].push(now - self._time(index))
         self._times.pop(index, None)
         self.shown = index + 1
         self._last = frame
@@ -163,3 +178,8 @@ class Presenter:
                 call(outlet)
             except Exception:
                 log.exception("%s failed; the show goes on", type(outlet).__name__)
+
+
+def _epoch() -> float:
+    """Unix time at which the event loop's clock was 0."""
+    return unix_time() - asyncio.get_running_loop().time()

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
+import os
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,8 +17,10 @@ from engine.params import Change, Params
 from engine.stage.frame import Outlet
 from engine.stage.freerun import FreeRun
 from engine.stage.lag import LoopLag
+from engine.stage.metrics import Window, resident_mb
 from engine.stage.presenter import Presenter
 from engine.stage.studios import Studios
+from engine.stage.wall import unix_time
 from engine.studio.frame import StudioFrame, beat_at
 from engine.studio.shared import SoundRing
 from xdancer.errors import UserError
@@ -27,13 +29,16 @@ from xdancer.music.frame import FPS, BeatState
 log = logging.getLogger(__name__)
 NOT_YET = 0.005  # seconds until a source that could not give sound is asked again
 STALLED = 0.5  # seconds behind at which the clock gives up catching up: the machine slept
+SOURCE_COUNTERS = ("underruns", "reconnects")  # of sources that can run dry or break off
+QUIET = 60.0  # seconds in which what has been said is not said again
 FREE_QUEUE = 8  # frames of a free run on their way; more are not drawn
 
 
 class Show:
     """One show. Made on a running event loop; outlets are added before `run`.
 
-    `outlets` get every frame. `listeners` are called with the parameters after each change. `session` names this run.
+    `outlets` get every frame. `listeners` are called with the parameters after each change. `reports` add to `state`,
+    each under its name. `session` names this run.
     """
 
     def __init__(
@@ -43,6 +48,9 @@ class Show:
         self.session = secrets.token_hex(4)
         self.outlets: list[Outlet] = []
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
+        self.reports: dict[str, Callable[[], dict[str, Any]]] = {}
+        self.stalls = 0  # times that the clock stood still
+        self._quiet_until = 0.0
         self.started = asyncio.Event()  # the studio has its models, the sound has begun
         self.beat = BeatState()
         self.meter = Meter()
@@ -51,6 +59,7 @@ class Show:
         self.studios = studios(config, self.sound, self._made)
         self.studios.set_lead(self.presenter.lead.frames)
         self.lag = LoopLag()
+        self.latency = {stage: Window() for stage in ("music", "dance", "picture")} | self.presenter.latency
         self._params = config.params()
         self._apply = "frame"
         self._spent = np.zeros(3)
@@ -98,14 +107,25 @@ class Show:
     def state(self) -> dict[str, Any]:
         """How the show is doing: for /api/state, the readout and the metrics."""
         presenter, studios = self.presenter, self.studios
+        pids = {"stage": os.getpid(), **studios.pids}
         music, dance, picture = (round(1000 * float(seconds), 2) for seconds in self._spent)
         return {
             "show": self.config.show,
             "session": self.session,
             "t": self.sound.written / FPS,
-            "now": time.time(),
+            "now": unix_time(),
             "frame": self.sound.written,
-            "source": {"name": self.source.label, "status": self.source.status, **self.meter.state()},
+            "source": {
+                "name": self.source.label,
+                "status": self.source.status,
+                **{name: getattr(self.source, name) for name in SOURCE_COUNTERS if hasattr(self.source, name)},
+                **self.meter.state(),
+            },
+            "clock": {
+                "source": self.beat.source,
+                "confidence": round(self.beat.confidence, 3),
+                "stalls": self.stalls,
+            },
             "tempo": round(self.beat.tempo, 2),
             "beat": self.beat.beat,
             "beat_in_bar": self.beat.beat_in_bar,
@@ -123,6 +143,7 @@ class Show:
                 "shown": presenter.shown,
                 "repeated": presenter.repeated,
                 "dropped": presenter.dropped,
+                "late": presenter.late,
             },
             "queues": {"studio": studios.waiting, "presenter": presenter.waiting, "free_run": self._free_queue.qsize()},
             "studio": {
@@ -134,8 +155,13 @@ class Show:
                 "picture_ms": picture,
                 **self.models,
             },
+            "latency": {stage: window.state() for stage, window in self.latency.items()},
+            "loop_lag": self.lag.window.state(),
             "loop_lag_p99_ms": round(1000 * self.lag.p99, 2),
+            "pids": pids,
+            "memory_mb": resident_mb(pids),
             "params": self.params,
+            **{name: report() for name, report in self.reports.items()},
         }
 
     async def run(self) -> None:
@@ -163,8 +189,16 @@ class Show:
             await asyncio.sleep(max(0.0, at - loop.time()))
             block = await self._pull()
             if loop.time() - at > STALLED:
-                log.warning("clock: stood still for %.1f s", loop.time() - at)
+                self._stalled(loop.time() - at)
                 at = loop.time()
+
+    def _stalled(self, seconds: float) -> None:
+        """Count it, and say so unless it has just been said."""
+        self.stalls += 1
+        now = asyncio.get_running_loop().time()
+        if now > self._quiet_until:
+            log.warning("clock: stood still for %.1f s; the machine slept, or has too much to do", seconds)
+            self._quiet_until = now + QUIET
 
     async def _pull(self) -> np.ndarray:
         while True:
@@ -186,6 +220,9 @@ class Show:
 
     def _made(self, frame: StudioFrame) -> None:
         self._spent += 0.05 * (np.array(frame.spent) - self._spent)
+        for stage, seconds in zip(("music", "dance", "picture"), frame.spent, strict=True):
+            if seconds:
+                self.latency[stage].push(seconds)
         self._free.remember(frame)
         if frame.index > self.presenter.newest:
             self.beat = frame.beat

@@ -19,6 +19,7 @@ from xdancer.errors import UserError
 log = logging.getLogger(__name__)
 HISTORY = 128  # token rows kept, to go on from
 HUNG_AFTER = 150  # frames of sound without a frame of dance: the studio is given up
+HUNG_AFTER_WITH_SPARE = 45  # the same, of one that was live and where a spare could take over at once
 MISSED_AFTER = 30  # frames of sound without a frame of dance: somebody else should dance
 LIVE_WITHIN = 6  # frames: a studio this close to the sound is live
 PAUSE_FIRST, PAUSE_MOST = 0.5, 15.0  # seconds before the next attempt, doubled while studios die as they begin
@@ -29,6 +30,8 @@ class Handle(Protocol):
 
     info: dict[str, Any] | None
 
+    @property
+    def pid(self) -> int | None: ...
     @property
     def waiting(self) -> int: ...
     async def start(self) -> None: ...
@@ -59,6 +62,7 @@ class Studios:
         self._current: Handle | None = None
         self._spare: Handle | None = None
         self._began = False  # the current one has been told to go
+        self._was_live = False  # and has caught up with the sound since
         self._progress = 0  # the frame of sound at which something was last made
         self._rows: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=HISTORY)
         self._pause = PAUSE_FIRST
@@ -87,6 +91,12 @@ class Studios:
         return self._spare is not None and self._spare.info is not None
 
     @property
+    def pids(self) -> dict[str, int | None]:
+        """Processes of the studio on stage and of the spare."""
+        studios = {"studio": self._current, "spare": self._spare}
+        return {name: studio.pid for name, studio in studios.items() if studio}
+
+    @property
     def waiting(self) -> int:
         """Frames made and not yet taken."""
         return self._current.waiting if self._current else 0
@@ -105,9 +115,10 @@ class Studios:
         """A frame of sound has been written."""
         if self._current and self._began:
             self._current.wake()
-            if self._sound.written - self._progress > HUNG_AFTER:
+            patience = HUNG_AFTER_WITH_SPARE if self._was_live and self.spare_ready else HUNG_AFTER
+            if self._sound.written - self._progress > patience:
                 self._current.stop()
-                self._gone(self._current, Failed(f"made nothing for {HUNG_AFTER} frames", mistake=False))
+                self._gone(self._current, Failed(f"made nothing for {patience} frames", mistake=False))
 
     def set(self, params: Params, moment: Moment = "frame") -> None:
         """Change the parameters of all studios."""
@@ -141,7 +152,7 @@ class Studios:
 
     def _go(self) -> None:
         assert self._current
-        self._began, self._progress = True, self._sound.written
+        self._began, self._was_live, self._progress = True, False, self._sound.written
         if not self._rows:
             self._current.go(0, self.lead)
             return
@@ -160,6 +171,7 @@ class Studios:
         if studio is not self._current or frame.index <= self.newest:
             return
         self._progress, self.newest = self._sound.written, frame.index
+        self._was_live |= self.live
         self._rows.append((frame.danced, frame.tokens))
         if len(self._rows) % HISTORY == 0 and self.live:
             self._pause = PAUSE_FIRST

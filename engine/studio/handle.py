@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import select
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,7 @@ from engine.studio.process import Failed, Go, Ready, SetLead, SetParams
 from engine.studio.shared import FrameRing, SoundRing, context
 
 log = logging.getLogger(__name__)
+OUTBOX = 64  # messages that wait for a studio that does not read; then the oldest go
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,13 @@ class StudioProcess:
         self._config, self._params, self._sound, self._calls = config, params, sound, calls
         self._failed: Failed | None = None
         self._gone = False
+        self._outbox: deque[Go | SetParams | SetLead] = deque(maxlen=OUTBOX)
 
     async def start(self) -> None:
         """Make the process; returns as soon as it runs."""
         await asyncio.to_thread(self._spawn)  # some 30 ms that the event loop does not have
+        self._room = select.poll()
+        self._room.register(self._pipe.fileno(), select.POLLOUT)
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._on_message)
 
     @property
@@ -58,6 +64,7 @@ class StudioProcess:
 
     def wake(self) -> None:
         """A frame of sound has been written."""
+        self._deliver()
         self._heard.release()
 
     def set(self, params: Params, moment: Moment) -> None:
@@ -69,19 +76,17 @@ class StudioProcess:
         self._send(SetLead(frames))
 
     def stop(self) -> None:
-        """End the process; nothing is heard of it any more."""
+        """End the process, even one that hangs; nothing is heard of it any more."""
         if self._gone:
             return
         self._gone = True
         asyncio.get_running_loop().remove_reader(self._pipe.fileno())
         self._pipe.close()
-        self._process.terminate()
+        self._process.kill()  # it has nothing to put away, and one that is stopped does not hear SIGTERM
 
     async def join(self) -> None:
         """Wait until a stopped process has ended."""
         await asyncio.to_thread(self._process.join, 2.0)
-        if self._process.is_alive():
-            self._process.kill()
 
     def _spawn(self) -> None:
         self._frames = FrameRing(self._config.width, self._config.height)
@@ -93,8 +98,14 @@ class StudioProcess:
         theirs.close()
 
     def _send(self, message: Go | SetParams | SetLead) -> None:
-        with contextlib.suppress(OSError):  # it has gone, which the reader notices
-            self._pipe.send(message)
+        self._outbox.append(message)
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """As much as the pipe takes: a studio that loads its models, or hangs, does not read; nobody waits for it."""
+        while self._outbox and not self._gone and self._room.poll(0):
+            with contextlib.suppress(OSError):  # it has gone, which the reader notices
+                self._pipe.send(self._outbox.popleft())
 
     def _on_message(self) -> None:
         try:

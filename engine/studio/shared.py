@@ -21,6 +21,10 @@ AHEAD = 8  # beats ahead that are passed on
 context: SpawnContext = multiprocessing.get_context("spawn")
 
 
+class Behind(LookupError):
+    """Sound is asked for that the ring does not have, or has no more."""
+
+
 class SoundRing:
     """The last SOUND_FRAMES frames of stereo sound. The stage writes, studios read; `written` counts frames."""
 
@@ -43,12 +47,12 @@ class SoundRing:
         self._count.value += 1  # after the samples, so that a reader never sees a frame that is not there
 
     def read(self, first: int, stop: int) -> np.ndarray:
-        """Frames first .. stop - 1 as samples (n, 2). Raises LookupError where they are gone or not there yet."""
+        """Frames first .. stop - 1 as samples (n, 2). Raises Behind where they are gone or not there yet."""
         if first < self.oldest or stop > self.written:
-            raise LookupError(f"frames {first}..{stop} of sound are not in {self.oldest}..{self.written}")
+            raise Behind(f"frames {first}..{stop} of sound are not in {self.oldest}..{self.written}")
         sound = self._view()[np.arange(first, stop) % SOUND_FRAMES].reshape(-1, 2)
         if first < self.oldest:
-            raise LookupError(f"frames from {first} on were overwritten")
+            raise Behind(f"frames from {first} on were overwritten")
         return sound
 
     def _view(self) -> np.ndarray:

@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from engine.stage.frame import ShowFrame
+from engine.stage.metrics import Rate, Window
+from engine.stage.wall import unix_time
 from engine.web.encoders import HOP, SAMPLE_RATE, SoundEncoder, VideoEncoder
 
 log = logging.getLogger(__name__)
@@ -79,6 +82,8 @@ class Broadcast:
         self._want_key: dict[str, bool] = {}
         self._last_key: dict[str, float] = {}
         self._made = -1
+        self._latency: dict[str, Window] = {"end_to_end": Window()}
+        self._rates: dict[str, Rate] = {}
 
     # -- viewers
 
@@ -105,14 +110,19 @@ class Broadcast:
     def viewers(self) -> int:
         return len(self._channels["opus"].tracks)
 
-    def stats(self) -> dict[str, int]:
-        """Counters: viewers, frames left out of the encoding, packets dropped for slow viewers."""
+    def stats(self) -> dict[str, Any]:
+        """Viewers, frames left out of the encoding, packets dropped for slow viewers, bits a second of each codec."""
         tracks = [t for c in self._channels.values() for t in c.tracks]
         return {
             "viewers": self.viewers,
             "encode_skipped": sum(c.left_out for c in self._channels.values()),
             "send_dropped": sum(t.dropped for t in tracks),
+            "bitrate": {codec: round(8 * rate.per_second()) for codec, rate in self._rates.items()},
         }
+
+    def latency(self) -> dict[str, dict[str, float]]:
+        """Time that each encoder takes a frame; `end_to_end` from hearing a frame to its leaving for the viewers."""
+        return {stage: window.state() for stage, window in self._latency.items()}
 
     def close(self) -> None:
         for thread in self._threads.values():
@@ -133,12 +143,19 @@ class Broadcast:
                 continue
             channel.waiting += 1
             thread = self._threads.setdefault(codec, ThreadPoolExecutor(1, f"encode-{codec}"))
-            done = asyncio.get_running_loop().run_in_executor(thread, self._encode, codec, frame)
+            done = asyncio.get_running_loop().run_in_executor(thread, self._timed, codec, frame)
             done.add_done_callback(functools.partial(self._encoded, codec, frame))
 
     def shown(self, frame: ShowFrame) -> None:
         """Frames that no one announced are encoded now."""
         self.made(frame)
+
+    def _timed(self, codec: str, frame: ShowFrame) -> list[av.Packet]:
+        began = time.perf_counter()
+        packets = self._encode(codec, frame)
+        self._latency.setdefault(f"encode_{codec}", Window()).push(time.perf_counter() - began)
+        self._rates.setdefault(codec, Rate()).push(sum(packet.size for packet in packets))
+        return packets
 
     def _encode(self, codec: str, frame: ShowFrame) -> list[av.Packet]:
         if codec == "opus":
@@ -160,7 +177,7 @@ class Broadcast:
             self._want_key[codec] = True
             return
         loop = asyncio.get_running_loop()
-        wait = frame.leaves - time.time()
+        wait = frame.leaves - unix_time()
         for packet in done.result():
             assert packet.pts is not None and packet.time_base is not None
             if packet.is_keyframe and codec != "opus":
@@ -169,9 +186,10 @@ class Broadcast:
             if codec == "opus":  # a packet goes when its first sample is due, not with the frame that completed it
                 later += (packet.pts - frame.index * HOP) / SAMPLE_RATE
             packet.pts += round(ORIGIN / packet.time_base)
-            loop.call_later(max(later, 0.0), self._send, channel, packet)
+            loop.call_later(max(later, 0.0), self._send, channel, packet, None if codec == "opus" else frame.heard)
 
-    @staticmethod
-    def _send(channel: Channel, packet: av.Packet) -> None:
+    def _send(self, channel: Channel, packet: av.Packet, heard: float | None) -> None:
+        if heard is not None and channel.tracks:
+            self._latency["end_to_end"].push(unix_time() - heard)
         for track in tuple(channel.tracks):
             track.put(packet)

@@ -12,8 +12,11 @@ from aiohttp import web
 
 from engine.config import Config
 from engine.openpose import people
+from engine.recorder import Recorder
 from engine.stage.frame import ShowFrame
 from engine.web.broadcast import Broadcast
+from engine.web.metrics import exposition
+from engine.web.record import record_routes
 from engine.web.visualizer import Visualizer
 from engine.web.whep import CORS, Whep
 from xdancer import weights
@@ -52,8 +55,8 @@ class ShowPort(Protocol):
 class Web:
     """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`)."""
 
-    def __init__(self, config: Config, show: ShowPort) -> None:
-        self._config, self._show = config, show
+    def __init__(self, config: Config, show: ShowPort, recorder: Recorder | None = None) -> None:
+        self._config, self._show, self._recorder = config, show, recorder
         self._tokenizer = weights.find("tokenizer", config.weights.tokenizer)
         self._tokenizer_sha256 = weights.sha256(self._tokenizer)
         self._token = config.token.get_secret_value() if config.token else None
@@ -122,6 +125,7 @@ class Web:
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
                 *self.visualizer.routes(),
+                *(record_routes(self._recorder) if self._recorder else ()),
                 *self.whep.routes(),
             ]
         )
@@ -162,7 +166,9 @@ class Web:
         return web.json_response(self._whole_state())
 
     def _whole_state(self) -> dict[str, Any]:
-        return self._show.state() | self.broadcast.stats()
+        state = self._show.state()
+        latency = state.get("latency", {}) | self.broadcast.latency()
+        return state | self.broadcast.stats() | {"latency": latency}
 
     async def _params(self, request: web.Request) -> web.Response:
         return web.json_response(self._show.params)
@@ -172,7 +178,7 @@ class Web:
             change = json.loads(await request.text())
             if not isinstance(change, dict):
                 raise ValueError("expected an object")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return web.json_response({"error": f"not a JSON object: {error}"}, status=400)
         try:
             return web.json_response(self._show.set_params(change))
@@ -202,9 +208,9 @@ class Web:
         return web.Response(body=path.read_bytes(), content_type=DECODER_FILES[file], headers=headers)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        """Every number of the state, in the Prometheus text format."""
-        lines = [f"xdancer_{name} {value}" for name, value in sorted(_numbers(self._whole_state()))]
-        return web.Response(text="\n".join(lines) + "\n", headers={"Content-Type": "text/plain; version=0.0.4"})
+        """The state in the Prometheus text format."""
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(text=exposition(self._whole_state()), headers=headers)
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(text="ok")
@@ -212,14 +218,3 @@ class Web:
 
 def _viewer(name: str) -> str:
     return resources.files("clients").joinpath("viewer", name).read_text(encoding="utf-8")
-
-
-def _numbers(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    """The numbers of nested dictionaries, their keys joined by underscores."""
-    out: list[tuple[str, float]] = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            out += _numbers(value, f"{prefix}{key}_")
-        elif isinstance(value, bool | int | float):
-            out.append((f"{prefix}{key}", float(value)))
-    return out

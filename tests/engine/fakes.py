@@ -1,14 +1,13 @@
 """Stand-ins: time that jumps, sound that is known, a studio without models, an outlet that remembers."""
 
 import asyncio
-import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from engine.config import Config
 from engine.params import Moment, Params
+from engine.soak.virtual import VirtualLoop, run_virtually
 from engine.stage.frame import ShowFrame
 from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls
@@ -16,46 +15,7 @@ from engine.studio.process import Failed
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import HOP, BeatState
 
-T = TypeVar("T")
-
-
-class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: where the loop would, time jumps to when it would wake."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        ready = super().select(0 if timeout is not None else None)
-        if not ready and timeout:
-            self.now += timeout
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on which an hour takes no time. Threads take none either: their work is done at once."""
-
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        done = self.create_future()
-        try:
-            done.set_result(func(*args))
-        except Exception as error:
-            done.set_exception(error)
-        return done
-
-
-def run_virtually(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run`, in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
+__all__ = ["CountingSource", "FakeStudio", "Memory", "VirtualLoop", "run_virtually"]
 
 
 class CountingSource:
@@ -99,7 +59,7 @@ class FakeStudio:
 
     def __init__(self, config: Config, params: Params, sound: SoundRing, calls: Calls) -> None:
         self.info: dict[str, Any] | None = None
-        self.waiting = 0
+        self.waiting, self.pid = 0, None
         self.params, self.moment = params, ""
         self.went: tuple[int, np.ndarray | None] | None = None
         self.stopped = self.mute = False

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from brokers import Mosquitto
 
-from engine.mqtt import MqttOutlet, MqttSettings, link, messages
+from engine.mqtt import MqttOutlet, MqttSettings, broker, link, messages
 from engine.params import Params
 from xdancer.errors import UserError
 from xdancer.music.frame import BeatState
@@ -258,13 +258,13 @@ async def test_params_set_reaches_the_show_and_nonsense_does_not(mosquitto, tool
     await out.start()
     await tools.until(lambda: out.connected)
     await asyncio.sleep(0.3)
-    for payload in ("not json", "[1, 2]", '{"colour": 1}', "\xff", '{"energy": 0.25, "apply": "bar"}'):
+    for payload in ("not json", "[1, 2]", "[" * 30_000, '{"colour": 1}', "\xff", '{"energy": 0.25, "apply": "bar"}'):
         command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(mosquitto.port), "-t", f"{TREE}/params/set"]
         await asyncio.to_thread(subprocess.run, [*command, "-m", payload], check=True)
     await tools.until(lambda: bool(got))
     assert out.connected and got == [{"energy": 0.25, "apply": "bar"}]
     await out.stop()
-    assert len([record for record in caplog.records if "params/set" in record.getMessage()]) == 4
+    assert len([record for record in caplog.records if "params/set" in record.getMessage()]) == 5
 
 
 async def test_the_embedded_broker_serves_tcp_and_websocket(subscribe, tools) -> None:
@@ -288,6 +288,35 @@ async def test_the_embedded_broker_serves_tcp_and_websocket(subscribe, tools) ->
                 break
     assert seen == frames
     assert [json.loads(payload)["frame"] for _, payload in await listener.read(60)] == frames
+    await out.stop()
+
+
+async def test_the_embedded_broker_hangs_up_on_who_does_not_read(tools, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(broker, "PATIENCE", 0.5)
+    out = tools.outlet("embedded", port=tools.free_port(), ws_port=tools.free_port(), queue=100_000)
+    await out.start()
+    await tools.until(lambda: out.connected)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(out.address.rsplit(":", 1)[1]), limit=1024)
+    writer.write(b"\x10\x10\x00\x04MQTT\x04\x02\x00\x00\x00\x04lazy")  # CONNECT, clean session, no keepalive
+    await reader.readexactly(4)
+    writer.write(b"\x82\x06\x00\x01\x00\x01#\x00")  # SUBSCRIBE to everything
+    await reader.readexactly(5)
+    writer.transport.pause_reading()
+    busy = len(asyncio.all_tasks())
+
+    def hung_up() -> bool:
+        return any("read nothing" in record.getMessage() for record in caplog.records)
+
+    for index in range(10_000):  # some MB go into the system's buffers first
+        out.made(tools.frame(index))
+        if index % 100 == 0:
+            await tools.until(lambda: out.state()["queue"] == 0, 60.0)
+        if hung_up():
+            break
+    await tools.until(hung_up)
+    await tools.until(lambda: len(asyncio.all_tasks()) < busy + 5, 60.0)
+    writer.transport.abort()
+    assert out.connected
     await out.stop()
 
 

@@ -12,7 +12,7 @@ from fakes import CountingSource, FakeStudio, Memory, run_virtually
 from engine.config import Config
 from engine.stage.lead import DELIVERY, MARGIN, Lead
 from engine.stage.show import Show
-from engine.stage.studios import HUNG_AFTER, Studios
+from engine.stage.studios import HUNG_AFTER, HUNG_AFTER_WITH_SPARE, Studios
 from engine.studio.process import Failed
 from xdancer.errors import UserError
 
@@ -125,17 +125,29 @@ def test_without_a_spare_the_stage_dances_the_last_beat() -> None:
     assert memory.state["studio"]["status"] == "live" and memory.shown_at[-1][1].tokens is not None
 
 
-def test_a_studio_that_hangs_is_replaced() -> None:
+@pytest.mark.parametrize(("spare", "patience"), [(False, HUNG_AFTER), (True, HUNG_AFTER_WITH_SPARE)])
+def test_a_studio_that_hangs_is_replaced(spare: bool, patience: int) -> None:
     def hang(show: Show) -> None:
         FakeStudio.all[0].mute = True
 
-    show, memory = play(5.0 + HUNG_AFTER / 30 + 3.0, {5.0: hang})
+    show, memory = play(5.0 + patience / 30 + 3.0, {5.0: hang}, spare=spare)
     assert FakeStudio.all[0].stopped and show.studios.replaced == 1 and memory.state["studio"]["status"] == "live"
     shown = indices(memory.shown_at)
     assert shown == list(range(len(shown)))
     # Meanwhile somebody dances: after a second without the studio, no picture is merely repeated.
-    meanwhile = [frame for _, frame in memory.shown_at if 6.5 < frame.index / 30 < 9.0]
-    assert all((frame.picture == 77).all() for frame in meanwhile)
+    meanwhile = [frame for _, frame in memory.shown_at if 6.5 < frame.index / 30 < 5.0 + patience / 30]
+    assert all((frame.picture == 77).all() for frame in meanwhile) and (spare or meanwhile)
+
+
+def test_a_spare_that_is_still_catching_up_is_not_given_up_early() -> None:
+    """The one that takes over is slow at first, while a second spare is ready: it has the longer patience."""
+
+    def lose(show: Show) -> None:
+        FakeStudio.all[1].slowness = (HUNG_AFTER_WITH_SPARE + 30) / 30
+        FakeStudio.all[0].die()
+
+    show, memory = play(20.0, {5.0: lose})
+    assert show.studios.replaced == 1 and memory.state["studio"]["spare"]
 
 
 def test_studios_that_keep_dying_do_not_stop_the_show() -> None:
@@ -184,6 +196,35 @@ def test_the_clock_follows_the_source() -> None:
 
     show, _ = play(100.0, {0.0: hurry})
     assert 3020 < show.sound.written < 3040  # one per cent more than 3000
+
+
+def test_a_machine_that_slept_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    def sleep(show: Show) -> None:
+        asyncio.get_running_loop().sleep_through(1800)  # type: ignore[attr-defined]
+
+    show, memory = play(1820.0, {5.0: sleep})
+    shown = indices(memory.shown_at)
+    assert shown == list(range(len(shown))) and 590 <= len(shown) <= 600
+    assert show.studios.replaced == 0 and memory.state["studio"]["status"] == "live"
+    times = np.array([time for time, _ in memory.shown_at])
+    np.testing.assert_allclose(np.diff(times[170:]), 1 / 30, atol=1e-6)  # nothing is made up for in a rush
+    assert [record.getMessage() for record in caplog.records] == [
+        "clock: stood still for 1800.0 s; the machine slept, or has too much to do"
+    ]
+
+
+def test_a_wall_clock_that_is_set_moves_what_is_due_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    def adjust(show: Show) -> None:
+        asyncio.get_running_loop().set_by = -3600.0  # type: ignore[attr-defined]
+
+    _, memory = play(10.0, {5.0: adjust})
+    times = np.array([time for time, _ in memory.shown_at])
+    np.testing.assert_allclose(np.diff(times), 1 / 30, atol=1e-6)
+    ahead = np.array([frame.due - time for time, frame in memory.shown_at])
+    np.testing.assert_allclose(ahead[160:] - ahead[0], -3600, atol=1e-3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "clock: the wall clock moved by -3600.00 s; the show follows it"
+    ]
 
 
 def test_parameters_reach_the_studios_and_the_listeners() -> None:
