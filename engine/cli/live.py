@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.audio import Source
     from engine.config import Config
     from engine.mqtt import MqttOutlet
+    from engine.stage.heard import OnceHeard
     from engine.stage.show import Show
     from engine.web.server import Web
 
@@ -94,7 +95,7 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         web.broker = mqtt.ws_address
         ends.push_async_callback(mqtt.stop)
         show.listeners.append(mqtt.params_changed)
-        show.outlets += [web, mqtt, recorder]
+        show.outlets += [web, mqtt, OnceHeard(recorder, show.sound)]
         show.reports |= {"recorder": recorder.state, "mqtt": mqtt.state}
         if config.osc_out.to != "off":
             osc = OscOut(config.osc_out)

@@ -10,6 +10,7 @@ import pytest
 from fakes import CountingSource, FakeStudio, Memory, run_virtually
 
 from engine.config import Config
+from engine.stage.heard import OnceHeard
 from engine.stage.lead import DELIVERY, MARGIN, Lead
 from engine.stage.show import Show
 from engine.stage.studios import HUNG_AFTER, HUNG_AFTER_WITH_SPARE, Studios
@@ -326,3 +327,15 @@ def test_unlikely_reports_are_not_believed() -> None:
     assert lead.delivery == DELIVERY
     lead.reported(0.3)
     assert lead.delivery == 0.3
+
+
+def test_a_recorder_gets_each_frame_with_its_sound_though_the_picture_comes_first() -> None:
+    kept = Memory()
+
+    def record(show: Show) -> None:
+        show.outlets.append(OnceHeard(kept, show.sound))
+
+    play(10.0, {1.0: record}, presentation="anticipate", lead=10)
+    recorded = [frame for _, frame in kept.shown_at]
+    assert indices(kept.shown_at) == list(range(recorded[0].index, recorded[-1].index + 1)) and len(recorded) > 250
+    assert all((frame.sound == np.float32((frame.index + 1) / 10_000)).all() for frame in recorded)
