@@ -25,7 +25,9 @@ def report(result: dict[str, Any]) -> str:
         "Bailando, AIST++: the published formula, sigma 3 frames, by music beat and by motion beat; mind the fps"
     )
     lines += ["", *_table("the movement itself", rows, MOVEMENT)]
-    lines.append("energy: trunks a second; (x): times the truth's; off canvas: share of frames; exits: times a minute")
+    lines.append(
+        "energy: trunks a second; (x): times the truth's; unseen: share of joints; off canvas: of frames; exits a minute"
+    )
     if any("kinetic" in row or "novelty" in row for row in rows.values()):
         lines += ["", *_table("beside real dances", rows, AS_A_WHOLE)]
         lines.append(
@@ -81,6 +83,7 @@ MOVEMENT: list[Column] = [
     _ratio("jerk", "{:.4f}"),
     _column("frozen", "frozen", "{:.3f}"),
     _ratio("sliding", "{:.3f}"),
+    _column("unseen", "unseen", "{:.3f}"),
     _column("off canvas", "off_canvas", "{:.3f}"),
     _column("exits", "exits", "{:.2f}"),
 ]

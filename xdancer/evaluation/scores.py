@@ -41,6 +41,7 @@ def score(
         "jerk": motion.jerk(pose),
         "frozen": motion.frozen(moving),
         "sliding": motion.sliding(pose),
+        "unseen": motion.unseen(pose),
         "off_canvas": motion.off_canvas(pose),
         "exits": motion.exits(pose),
     }

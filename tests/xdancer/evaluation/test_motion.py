@@ -78,3 +78,9 @@ def test_the_longest_freeze_is_in_whole_seconds():
     pose[61:, :, 0] = pose[60, :, 0]
     assert motion.longest_freeze(pose) == 4.0
     assert motion.longest_freeze(standing(10)) == 0.0
+
+
+def test_a_lost_wrist_is_one_of_thirteen_unseen_joints():
+    pose = standing(10)
+    pose[:5, INDEX["left_wrist"], 2] = 0.2
+    assert motion.unseen(pose) == pytest.approx(0.5 / 13)
