@@ -39,11 +39,14 @@ def frozen(pose: np.ndarray) -> float:
     return float((moved[: whole * FPS].reshape(whole, FPS).mean(1) < STILL).mean())
 
 
-def longest_freeze(pose: np.ndarray) -> float:
-    """Seconds of the longest stretch in which the body hardly moves, by whole seconds."""
+def longest_freeze(pose: np.ndarray, excused: np.ndarray | None = None) -> float:
+    """Seconds of the longest stretch in which the body hardly moves, by whole seconds; those in which any frame is
+    `excused` (T,) do not count."""
     moved = speed(pose)
     whole = len(moved) // FPS
     still = moved[: whole * FPS].reshape(whole, FPS).mean(1) < STILL
+    if excused is not None:
+        still &= ~excused[: whole * FPS].reshape(whole, FPS).any(axis=1)
     return float(longest_run(still))
 
 

@@ -1,11 +1,13 @@
 """Does a dancer last? Long dances to one looped piece of music or to many, minute by minute."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xdancer.data.pairing.chain import quiet_spans
 from xdancer.errors import UserError
 from xdancer.evaluation import motion
 from xdancer.evaluation.repeats import LONGEST, repeats
@@ -20,37 +22,57 @@ LOOP_BARS = 8
 WANDER, GROW, GONE, STILL = 0.2, 0.05, 0.01, 4.0  # goals: energy and limbs, shares; frames off canvas, share; seconds
 
 
+@dataclass(frozen=True)
+class Piece:
+    """sound (N,) 48 kHz mono; beats (B,) s of it, beginning with a downbeat; quiet: frames (from, to) of stretches with
+    too little to dance to."""
+
+    sound: np.ndarray
+    beats: np.ndarray
+    quiet: tuple[tuple[int, int], ...] = ()
+
+
 class Music:
     """Music without end: pieces in a row, over and over."""
 
-    def __init__(self, pieces: list[tuple[np.ndarray, np.ndarray]]) -> None:
-        """pieces: (sound (N,) 48 kHz mono, beats (B,) s of it, beginning with a downbeat)."""
+    def __init__(self, pieces: list[Piece]) -> None:
         self.pieces = pieces
 
     @property
     def period(self) -> int:
         """Bars after which the music itself comes again; 0 where there is more than one piece."""
-        return len(self.pieces[0][1]) // 4 if len(self.pieces) == 1 else 0
+        return len(self.pieces[0].beats) // 4 if len(self.pieces) == 1 else 0
 
     def play(self, seconds: int) -> Iterator[np.ndarray]:
         """So many seconds of sound (48000,), one at a time."""
         rest, number = np.zeros(0, np.float32), 0
         for _ in range(seconds):
             while len(rest) < SAMPLE_RATE:
-                rest = np.concatenate([rest, self.pieces[number % len(self.pieces)][0]])
+                rest = np.concatenate([rest, self.pieces[number % len(self.pieces)].sound])
                 number += 1
             yield rest[:SAMPLE_RATE]
             rest = rest[SAMPLE_RATE:]
 
     def beats(self, seconds: float, every: int = 1) -> np.ndarray:
         """Times (s) of every `every`-th beat of each piece."""
-        out, at, number = [], 0.0, 0
+        return np.concatenate([at + piece.beats[::every] for at, piece in self._played(seconds)])
+
+    def quiet(self, frames: int) -> np.ndarray:
+        """(frames,) where there is too little to dance to."""
+        out = np.zeros(frames, bool)
+        for at, piece in self._played(frames / FPS):
+            for first, last in piece.quiet:
+                out[round(at * FPS) + first : round(at * FPS) + last] = True
+        return out
+
+    def _played(self, seconds: float) -> Iterator[tuple[float, Piece]]:
+        """The pieces of so many seconds, and when each begins (s)."""
+        at, number = 0.0, 0
         while at < seconds:
-            sound, beats = self.pieces[number % len(self.pieces)]
-            out.append(at + beats[::every])
-            at += len(sound) / SAMPLE_RATE
+            piece = self.pieces[number % len(self.pieces)]
+            yield at, piece
+            at += len(piece.sound) / SAMPLE_RATE
             number += 1
-        return np.concatenate(out)
 
 
 def looped() -> Music:
@@ -59,7 +81,7 @@ def looped() -> Music:
 
     track = demo_track()
     first, last = (round(track.downbeats_s[k] * SAMPLE_RATE) for k in (24, 24 + LOOP_BARS))
-    return Music([(track.samples[first:last].mean(axis=1), np.arange(4 * LOOP_BARS) * 60 / track.tempo)])
+    return Music([Piece(track.samples[first:last].mean(axis=1), np.arange(4 * LOOP_BARS) * 60 / track.tempo)])
 
 
 def changing(corpus: Path) -> Music:
@@ -71,9 +93,11 @@ def changing(corpus: Path) -> Music:
         with np.load(path) as data:
             if str(data["split"]) != "val" or not len(data["downbeats_s"]):
                 continue
-            beats = data["beats_s"][data["beats_s"] >= data["downbeats_s"][0] - 1e-3]
+            whole, quiet = data["beats_s"], quiet_spans(data["energy"])
+            beats = whole[whole >= data["downbeats_s"][0] - 1e-3]
+        spans = [(int(whole[k] * FPS), int(whole[k + 1] * FPS)) for k in np.flatnonzero(quiet[:-1])]
         sound, _ = soundfile.read(path.with_suffix(".flac"), dtype="float32", always_2d=True)
-        pieces.append((sound.mean(axis=1), beats))
+        pieces.append(Piece(sound.mean(axis=1), beats, tuple(spans)))
     if not pieces:
         raise UserError(f"{corpus}: no held-out songs there; run `xdancer corpus build` first")
     return Music(pieces)
@@ -102,7 +126,7 @@ def judged(pose: np.ndarray, music: Music, seed: int = 0) -> dict[str, Any]:
     found = motion.by_minute(pose)
     row = score(pose, music.beats(seconds), [], seed=seed)
     again = repeats(pose, music.beats(seconds, every=4), music.period)
-    still = motion.longest_freeze(pose)
+    still = motion.longest_freeze(pose, music.quiet(len(pose)))
     worst = {name: max((abs(v) for v in found[name]), default=0.0) for name in ("energy", "bones", "off_canvas")}
     drift = trend(found["energy"])
     wander = worst["energy"] if len(music.pieces) == 1 else abs(drift)
@@ -110,7 +134,7 @@ def judged(pose: np.ndarray, music: Music, seed: int = 0) -> dict[str, Any]:
         goal(f"energy as in the first minute within {WANDER:.0%}" if len(music.pieces) == 1
               else f"energy has no trend beyond {WANDER:.0%}", wander, high=WANDER),
         goal(f"limbs as long as in the first minute within {GROW:.0%}", worst["bones"], high=GROW),
-        goal(f"never still for more than {STILL:g} s", still, high=STILL),
+        goal(f"never still for more than {STILL:g} s while there is music to dance to", still, high=STILL),
         goal(f"at most {GONE:.0%} of any minute off the canvas", worst["off_canvas"], high=GONE),
         goal(f"does not repeat itself for more than {LONGEST} bars", again["longest"], high=LONGEST),
     ]  # fmt: skip

@@ -77,6 +77,9 @@ def test_the_longest_freeze_is_in_whole_seconds():
     pose[:61, :, 0] += np.arange(61)[:, None] * 4.0
     pose[61:, :, 0] = pose[60, :, 0]
     assert motion.longest_freeze(pose) == 4.0
+    excused = np.zeros(181, bool)
+    excused[100] = True  # in the fourth second
+    assert motion.longest_freeze(pose, excused) == 2.0
     assert motion.longest_freeze(standing(10)) == 0.0
 
 

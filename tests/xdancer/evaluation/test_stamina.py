@@ -3,7 +3,7 @@ import pytest
 from evaluation_fixtures import stepping
 
 from xdancer.errors import UserError
-from xdancer.evaluation.stamina import Music, changing, judged, trend
+from xdancer.evaluation.stamina import Music, Piece, changing, judged, trend
 
 MINUTE = 1800
 
@@ -11,7 +11,7 @@ MINUTE = 1800
 def steady(minutes: int) -> tuple[np.ndarray, Music]:
     """A lively dance at 120 BPM, and five bars of music over and over."""
     sound = np.zeros(48_000 * 10, np.float32)
-    return stepping(minutes * MINUTE, 0.5, 150.0), Music([(sound, np.arange(20) * 0.5)])
+    return stepping(minutes * MINUTE, 0.5, 150.0), Music([Piece(sound, np.arange(20) * 0.5)])
 
 
 def met(result):
@@ -43,7 +43,7 @@ def test_changing_music_may_change_the_dance_but_not_for_good():
     middle = pose.mean(axis=0)
     pose[MINUTE : 2 * MINUTE] = middle + 0.3 * (pose[MINUTE : 2 * MINUTE] - middle)
     pose[2 * MINUTE : 3 * MINUTE] = middle + 0.3 * (pose[2 * MINUTE : 3 * MINUTE] - middle)
-    piece = (np.zeros(48_000 * 60, np.float32), np.arange(120) * 0.5)
+    piece = Piece(np.zeros(48_000 * 60, np.float32), np.arange(120) * 0.5)
     assert met(judged(pose, Music([piece, piece])))[0] and not met(judged(pose, Music([piece])))[0]
 
 
@@ -55,11 +55,19 @@ def test_a_trend_is_the_rise_of_a_straight_line():
 
 def test_music_goes_on_without_a_gap():
     one, two = np.arange(60_000, dtype=np.float32), -np.arange(30_000, dtype=np.float32)
-    music = Music([(one, np.array([0.0, 0.5, 1.0])), (two, np.array([0.1]))])
+    music = Music([Piece(one, np.array([0.0, 0.5, 1.0])), Piece(two, np.array([0.1]), ((3, 6),))])
     heard = np.concatenate(list(music.play(3)))
     np.testing.assert_array_equal(heard, np.concatenate([one, two, one])[: 3 * 48_000])
     np.testing.assert_allclose(music.beats(2.0), [0, 0.5, 1, 1.35, 1.875, 2.375, 2.875])
     np.testing.assert_allclose(music.beats(2.0, every=2), [0, 1, 1.35, 1.875, 2.875])
+    assert np.flatnonzero(music.quiet(60)).tolist() == [41, 42, 43]  # the second piece begins in frame 37.5
+
+
+def test_a_dancer_may_wait_where_the_music_does():
+    pose, music = steady(1)
+    pose[300:600] = pose[300]
+    waits = Music([Piece(music.pieces[0].sound, music.pieces[0].beats, ((0, 300),))])
+    assert not met(judged(pose, music))[2] and met(judged(pose, waits))[2]
 
 
 def test_changing_songs_are_the_held_out_ones(tmp_path):
@@ -68,10 +76,11 @@ def test_changing_songs_are_the_held_out_ones(tmp_path):
     (tmp_path / "songs").mkdir()
     for name, split in (("a", "train"), ("b", "val")):
         soundfile.write(tmp_path / "songs" / f"{name}.flac", np.full(4800, 0.25), 48_000)
-        np.savez(tmp_path / "songs" / f"{name}.npz", split=split, beats_s=np.arange(8) * 0.01,
-                 downbeats_s=np.array([0.02, 0.06]))  # fmt: skip
+        np.savez(tmp_path / "songs" / f"{name}.npz", split=split, beats_s=np.arange(8) * 0.1,
+                 downbeats_s=np.array([0.2, 0.6]), energy=np.array([1, 1, 0, 0, 0, 0, 1, 1.0]))  # fmt: skip
     music = changing(tmp_path)
-    assert len(music.pieces) == 1 and music.pieces[0][0].shape == (4800,)
-    np.testing.assert_allclose(music.pieces[0][1], np.arange(2, 8) * 0.01)
+    assert len(music.pieces) == 1 and music.pieces[0].sound.shape == (4800,)
+    np.testing.assert_allclose(music.pieces[0].beats, np.arange(2, 8) * 0.1)
+    assert music.pieces[0].quiet == ((6, 9), (9, 12), (12, 15), (15, 18))
     with pytest.raises(UserError, match="no held-out songs"):
         changing(tmp_path / "nowhere")
