@@ -34,8 +34,8 @@ class PoseGuider(nn.Module):
             self.blocks.append(nn.Conv2d(here, here, 3, padding=1))
             self.blocks.append(nn.Conv2d(here, there, 3, padding=1, stride=2))
         self.conv_out = nn.Conv2d(widths[-1], out, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)
-        nn.init.zeros_(self.conv_out.bias)
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, skeletons: Tensor) -> Tensor:
         x = F.silu(self.conv_in(skeletons))

@@ -139,9 +139,8 @@ class MotionDecoder(nn.Module):
         )
         self.outputs = nn.ModuleList(nn.Conv2d(w, c, 1) for w, c in zip(shape.widths, reversed(entries), strict=True))
         for output in self.outputs:
-            assert isinstance(output, nn.Conv2d) and output.bias is not None
-            nn.init.zeros_(output.weight)
-            nn.init.zeros_(output.bias)
+            for parameter in output.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, tokens: Tensor | None, joints: Tensor, height: int, width: int) -> list[Tensor]:
         """Tokens (B, F, 30) or None, joints (B, F, 60, 3) in canvas pixels, and the size of the latents -> maps
@@ -151,7 +150,9 @@ class MotionDecoder(nn.Module):
         batch, frames = joints.shape[:2]
         sizes = [(height, width)]
         for _ in self.blocks[1:]:
-            sizes.insert(0, tuple((n + 1) // 2 for n in sizes[0]))  # as a convolution of stride 2 leaves them
+            sizes.insert(
+                0, ((sizes[0][0] + 1) // 2, (sizes[0][1] + 1) // 2)
+            )  # as a convolution of stride 2 leaves them
         x = F.interpolate(self.canvas, sizes[0], mode="bilinear", align_corners=False)
         x = x.expand(batch * frames, -1, -1, -1)
         maps: list[Tensor] = []

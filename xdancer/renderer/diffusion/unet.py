@@ -191,7 +191,7 @@ class UNet(nn.Module):
         for index, level in enumerate(self.down_blocks):
             x = level(x, shared, skips)
             if hasattr(level, "downsamplers"):
-                x = level.downsamplers[0](x)
+                x = level.downsamplers[0](x)  # type: ignore[index, operator]
                 if index + 1 < len(maps):
                     x = x + maps[index + 1]
                 skips.append(x)
