@@ -4,6 +4,7 @@ A scene is numbers only, drawn on CPU (by worker processes, where there are some
 Scene k of a data set is always the same, whoever draws it, so a training that was cut off goes on as it would have.
 """
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,12 @@ class Scenes(Dataset[Scene]):
         weights = corpus.weights(folder)
         chances = np.array([len(c) * weights.get(c.source, 1.0) for c in self.clips])
         self.chances = chances / chances.sum()
+
+    def retold(self, frames: int, seed: int) -> "Scenes":
+        """The same people and clips in other scenes."""
+        other = copy.copy(self)
+        other.frames, other.seed = frames, seed
+        return other
 
     def __getitem__(self, number: int) -> Scene:
         """Scene `number`, 0 or above. Frame 0 of what is drawn is the reference, another moment of the same person.

@@ -17,11 +17,6 @@ from xdancer.tokenizer import PoseTokenizer
 
 
 @pytest.fixture(scope="session")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PoseTokenizer:
-    return tiny_tokenizer(tmp_path_factory.mktemp("tokenizer"))
-
-
-@pytest.fixture(scope="session")
 def folder(tokenizer: PoseTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A renderer of random weights, as training writes one."""
     path = tmp_path_factory.mktemp("renderer")
