@@ -15,10 +15,9 @@ from xdancer.renderer.diffusion import loaders
 from xdancer.renderer.diffusion.autoencoder import REACH
 from xdancer.renderer.diffusion.model import DiffusionModel, ModelShape, Sight, to_pictures, to_tensor
 from xdancer.renderer.diffusion.motion import MotionShape
-from xdancer.renderer.diffusion.schedules import WINDOW, Rolling, offline
+from xdancer.renderer.diffusion.schedules import Rolling, offline
 from xdancer.tokenizer import PoseTokenizer
 
-LEVELS = 4  # noise levels of the live schedule
 Frame = tuple[np.ndarray, np.ndarray]  # one frame's tokens (30,) and pose (60, 3)
 FOREIGN = ("*.pth", "*.json", "*.safetensors", "*.bin", "*.md")  # what is fetched of a hub id
 FOREIGN_SIZE = (896, 512)
@@ -157,7 +156,7 @@ class PictureStream:
         self.frame = 0
         self._renderer, self._seed, self._stride, self._sharp = renderer, seed, stride, sharp
         self._limbs = renderer.tokenizer.stream()
-        self._rolling = Rolling(renderer.denoise, renderer.model.noise, WINDOW, LEVELS)
+        self._rolling = Rolling(renderer.denoise, renderer.model.noise)
         self._waiting: list[tuple[int, Frame]] = []
         self._heard = 0
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from xdancer.renderer.diffusion.noise import CLEAN, NoiseSchedule
 
 WINDOW = 16  # frames
+LEVELS = 4  # of noise in the live window
 # Noisy latents (F, C, H, W), timesteps (F,) and one condition a frame -> what the network says of them (F, C, H, W).
 Denoise = Callable[[Tensor, Tensor, Sequence[Any]], Tensor]
 
@@ -67,7 +68,7 @@ class Rolling:
     the others. State is kept here, apart from weights. Raises ValueError where `levels` does not divide `size`.
     """
 
-    def __init__(self, denoise: Denoise, schedule: NoiseSchedule, size: int = WINDOW, levels: int = 4) -> None:
+    def __init__(self, denoise: Denoise, schedule: NoiseSchedule, size: int = WINDOW, levels: int = LEVELS) -> None:
         if levels < 1 or size % levels:
             raise ValueError(f"a window of {size} frames cannot hold {levels} equal chunks")
         self.chunk = size // levels
