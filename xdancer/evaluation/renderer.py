@@ -83,8 +83,8 @@ def evaluate(
             scores[way].append(score(seen, to_pictures(frames), mask))
         if strips and len(rows) < 12:
             shown = np.linspace(0, FRAMES - 1, STRIP).round().astype(int)
-            for frames in (seen, to_pictures(made["live"])):
-                rows.append(np.concatenate([to_pictures(reference)[0], *frames[shown]], axis=1))
+            for film in (seen, to_pictures(made["live"])):
+                rows.append(np.concatenate([to_pictures(reference)[0], *film[shown]], axis=1))
     if strips:
         strips.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(strips), np.concatenate(rows)[..., ::-1])

@@ -73,13 +73,18 @@ def stable_diffusion(folder: Path, size: tuple[int, int], motion: MotionShape) -
     if not isinstance(heads, int):
         raise UserError(f"{folder}/unet/config.json: attention_head_dim: not a Stable Diffusion 1.5 UNet")
     shape = unet_shape(state, path, heads)
-    encoder = image_encoder(folder, shape.context) if (folder / "image_encoder").is_dir() else None
     whole = ModelShape(size=size, unet=shape, motion=motion, autoencoder=None, noise=STABLE_NOISE)
-    model = DiffusionModel(whole, autoencoder(folder), encoder)
+    model = DiffusionModel(whole, *companions(folder, whole))
     temporal = tuple(k for k in model.unet.state_dict() if ".motion_modules." in k)
     fill(model.unet, state, path, missing=temporal)
     fill(model.reference, state, path, extra=HEAD)
     return model.eval()
+
+
+def companions(folder: Path, shape: ModelShape) -> tuple[nn.Module, nn.Module | None]:
+    """The autoencoder of a Stable Diffusion folder, and CLIP's image encoder, where the folder has one."""
+    known = (folder / "image_encoder").is_dir()
+    return autoencoder(folder), image_encoder(folder, shape.unet.context) if known else None
 
 
 def autoencoder(folder: Path) -> StableAutoencoder:

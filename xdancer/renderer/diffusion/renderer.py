@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from xdancer.tokenizer import PoseTokenizer
 Frame = tuple[np.ndarray, np.ndarray]  # one frame's tokens (30,) and pose (60, 3)
 FOREIGN = ("*.pth", "*.json", "*.safetensors", "*.bin", "*.md")  # what is fetched of a hub id
 FOREIGN_SIZE = (896, 512)
+BORROWED = ("autoencoder.", "image_encoder.")  # parts of Stable Diffusion that training leaves as they are
 
 
 class Renderer:
@@ -206,9 +208,22 @@ def load(folder: Path, size: tuple[int, int] | None = None) -> tuple[DiffusionMo
         return loaders.stable_diffusion(folder, size or FOREIGN_SIZE, MotionShape()), ""
     state, config = weights.load(folder)
     try:
-        model = DiffusionModel(ModelShape.from_dict(config["shape"]))
+        shape = ModelShape.from_dict(config["shape"])
+        others = (
+            loaders.companions(weights.find("renderer", config["base"], FOREIGN), shape) if "base" in config else ()
+        )
+        model = DiffusionModel(shape, *others)
         trained_with = str(config["tokenizer"]["sha256"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder}: not a renderer ({type(error).__name__}: {error})") from error
-    loaders.fill(model, state, folder / weights.MODEL)
+    loaders.fill(model, state, folder / weights.MODEL, missing=BORROWED if others else ())
     return model.eval(), trained_with
+
+
+def save(folder: Path, model: DiffusionModel, values: dict[str, Any], base: str | None = None) -> None:
+    """Write a renderer as `load` reads it, with `values` in its configuration beside the shape. Of one that began from
+    `base`, a folder or hub id of Stable Diffusion 1.5, the autoencoder and the image encoder stay there."""
+    borrowed = BORROWED if base else ()
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith(tuple(borrowed))}
+    named = {"base": base} if base else {}
+    weights.save(folder, state, values | {"shape": model.shape.to_dict()} | named)

@@ -17,6 +17,7 @@ from xdancer.errors import UserError
 from xdancer.renderer.diffusion import loaders
 from xdancer.renderer.diffusion.model import DiffusionModel, ModelShape
 from xdancer.renderer.diffusion.motion import MotionShape
+from xdancer.renderer.diffusion.renderer import FOREIGN, save
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.common import keep_memory
 from xdancer.training.renderer import config as configuration
@@ -58,13 +59,8 @@ def train(
     trainer = Trainer(config, unpacked(Path(config.corpus), Path(config.run)), make(config), tokenizer)
     finished = trainer.train(minutes, stop_at)
     folder = out or Path(config.run) / config.name
-    values = {
-        "name": config.name,
-        "shape": trainer.model.shape.to_dict(),
-        "tokenizer": {"name": tokenizer.name, "sha256": tokenizer.sha256},
-        "steps": trainer.done,
-    }
-    weights.save(folder, trainer.average.state_dict(), values)
+    known = {"name": tokenizer.name, "sha256": tokenizer.sha256}
+    save(folder, trainer.average, {"name": config.name, "tokenizer": known, "steps": trainer.done}, config.base)
     total = sum(stage.steps for stage in config.stages)
     return {"steps": trainer.done, "of": total, "finished": finished, "weights": str(folder)}
 
@@ -78,7 +74,7 @@ def make(config: RendererConfig) -> DiffusionModel:
         motion = MotionShape.from_dict(config.shape["motion"])
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"shape: {error}") from error
-    return loaders.stable_diffusion(weights.find("renderer", config.base), (size[0], size[1]), motion)
+    return loaders.stable_diffusion(weights.find("renderer", config.base, FOREIGN), (size[0], size[1]), motion)
 
 
 def unpacked(corpus: Path, run: Path) -> Path:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xdancer.data.meshes import Mesh
+from xdancer.data.meshes import PALETTE, Mesh
 from xdancer.errors import UserError
 from xdancer.pose.layout import CANVAS_HEIGHT
 from xdancer.training.renderer.rasteriser import rasterise
@@ -20,13 +20,12 @@ WRAP = 0.35  # how far light reaches round an edge
 
 @dataclass(frozen=True)
 class Skin:
-    """A mesh as tensors. texture: (1, 3, h, w) in 0..1."""
+    """A mesh as tensors. weights: (V, B) on every bone. texture: (1, 3, h, w) in 0..1."""
 
     vertices: Tensor
     normals: Tensor
     uv: Tensor
     faces: Tensor
-    bones: Tensor
     weights: Tensor
     texture: Tensor
 
@@ -37,10 +36,11 @@ class Skin:
         if picture is None:
             raise UserError(f"{mesh.person}_{mesh.outfit}: damaged texture; build the corpus again")
         texture = picture[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255
+        weights = np.zeros((len(mesh.vertices), len(PALETTE)), dtype=np.float32)
+        np.add.at(weights, (np.arange(len(weights))[:, None], mesh.bones), mesh.weights)
         arrays = {
             "vertices": mesh.vertices.astype(np.float32), "normals": _normals(mesh), "uv": mesh.uv.astype(np.float32),
-            "faces": mesh.faces.astype(np.int64), "bones": mesh.bones.astype(np.int64),
-            "weights": mesh.weights.astype(np.float32), "texture": texture,
+            "faces": mesh.faces.astype(np.int64), "weights": weights, "texture": texture,
         }  # fmt: skip
         return cls(**{name: torch.from_numpy(np.ascontiguousarray(a)).to(device) for name, a in arrays.items()})
 
@@ -79,10 +79,10 @@ class Darkroom:
         skin = self._skin(int(scene["skin"]))
         on = {k: scene[k].to(self.device) for k in ("rotations", "offsets", "view", "eye", "lens", "light", "backdrop")}
         height, width = self.height * self.fine, self.width * self.fine
-        world = skinned(skin.vertices, skin.bones, skin.weights, on["rotations"], on["offsets"])
+        world = skinned(skin.vertices, skin.weights, on["rotations"], on["offsets"])
         seen = torch.einsum("tij,tvj->tvi", on["view"], world) + on["eye"][:, None]
         hits = rasterise(_pixels(seen, on["lens"], height / CANVAS_HEIGHT), skin.faces, height, width)
-        directions = skinned(skin.normals, skin.bones, skin.weights, on["rotations"], None)
+        directions = skinned(skin.normals, skin.weights, on["rotations"], None)
         facing = F.normalize(hits.interpolate(directions, skin.faces), dim=-1)
         # A face seen from behind, as of hair or cloth, is lit as if it were its other side.
         towards = -on["view"][hits.frame, 2]

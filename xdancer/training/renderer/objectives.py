@@ -65,7 +65,7 @@ def noise_levels(batch: int, frames: int, steps: int, generator: torch.Generator
 def denoising(model: DiffusionModel, batch: Batch, generator: torch.Generator) -> Tensor:
     """Loss of what the network says of noised windows, of frames that hold noise."""
     clean = batch.latents[:, 1:]
-    timesteps = noise_levels(*clean.shape[:2], model.noise.steps, generator).to(clean.device)
+    timesteps = noise_levels(clean.shape[0], clean.shape[1], model.noise.steps, generator).to(clean.device)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     said = answer(model, batch, model.noise.noised(clean, noise, timesteps), timesteps)
     return _weighted((said - model.noise.target(clean, noise, timesteps)).square(), batch, timesteps)
@@ -75,7 +75,7 @@ def consistency(model: DiffusionModel, average: DiffusionModel, batch: Batch, ge
     """Loss of two answers about one picture at neighbouring noise levels: the moving average's, at the lower one, is
     taken for true, and below the lowest stands the truth (consistency training, arXiv 2303.01469, 2310.14189)."""
     clean = batch.latents[:, 1:]
-    timesteps = noise_levels(*clean.shape[:2], model.noise.steps, generator).to(clean.device)
+    timesteps = noise_levels(clean.shape[0], clean.shape[1], model.noise.steps, generator).to(clean.device)
     lower = torch.where(timesteps > HOP, timesteps - HOP, CLEAN)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     noisy, quieter = model.noise.noised(clean, noise, timesteps), model.noise.noised(clean, noise, lower)

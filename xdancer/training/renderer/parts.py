@@ -29,7 +29,7 @@ def save(run: Path, values: dict[str, Any], number: int, part: int = PART) -> Pa
     folder = run / FOLDER.format(number)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    names = []
+    names: list[str] = []
     for start in range(0, len(content), part):
         names.append(f"part-{len(names):02d}.bin")
         (folder / names[-1]).write_bytes(content[start : start + part])

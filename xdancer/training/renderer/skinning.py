@@ -1,7 +1,6 @@
 """Where the vertices of a skin are when its person moves (linear blend skinning)."""
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from xdancer.data import rotation
@@ -46,11 +45,13 @@ def _finger_turns(body: Body, angles: np.ndarray, side: int) -> np.ndarray:
     return (spread[:, :, None] @ flexion).astype(np.float32)
 
 
-def skinned(points: Tensor, bones: Tensor, weights: Tensor, rotations: Tensor, offsets: Tensor | None) -> Tensor:
-    """Points (V, 3) on `bones` (V, 4) with `weights` (V, 4), moved by rotations (T, B, 3, 3) and offsets (T, B, 3):
+def skinned(points: Tensor, weights: Tensor, rotations: Tensor, offsets: Tensor | None) -> Tensor:
+    """Points (V, 3) that hang on B bones with `weights` (V, B), moved by rotations (T, B, 3, 3) and offsets (T, B, 3):
     (T, V, 3). Without offsets directions are turned."""
-    out = points.new_zeros(len(rotations), len(points), 3)
-    for k in range(bones.shape[1]):
-        moved = torch.einsum("tvij,vj->tvi", rotations[:, bones[:, k]], points)
-        out += weights[:, k, None] * (moved if offsets is None else moved + offsets[:, bones[:, k]])
-    return out
+    frames = len(rotations)
+    # First what happens to each point, all frames in one product, then to the point.
+    mixed = (weights @ rotations.permute(1, 0, 2, 3).reshape(-1, frames * 9)).reshape(-1, frames, 3, 3)
+    moved = (mixed @ points[:, None, :, None])[..., 0]
+    if offsets is not None:
+        moved = moved + (weights @ offsets.permute(1, 0, 2).reshape(-1, frames * 3)).reshape(-1, frames, 3)
+    return moved.transpose(0, 1)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 from people_fixtures import write_corpus
+from stable_fixtures import write_stable
 
 from tests.models import tiny_tokenizer
 from xdancer.tokenizer import PoseTokenizer
@@ -22,3 +23,8 @@ def tokenizer(tokenizer_folder: Path) -> PoseTokenizer:
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_corpus(tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def made_stable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stable(tmp_path_factory.mktemp("sd15"))

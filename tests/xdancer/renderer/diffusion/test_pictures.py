@@ -97,9 +97,12 @@ def test_the_bones_of_a_skin_go_where_the_joints_go() -> None:
 def test_skinning_mixes_bones_by_weight() -> None:
     eye = torch.eye(3).expand(1, 2, 3, 3)
     offsets = torch.tensor([[[1.0, 0, 0], [0, 2, 0]]])
-    points, bones, weights = torch.tensor([[5.0, 5, 5]]), torch.tensor([[0, 1]]), torch.tensor([[0.25, 0.75]])
-    torch.testing.assert_close(skinned(points, bones, weights, eye, offsets), torch.tensor([[[5.25, 6.5, 5]]]))
-    torch.testing.assert_close(skinned(points, bones, weights, eye, None), points[None])
+    points, weights = torch.tensor([[5.0, 5, 5], [1, 2, 3]]), torch.tensor([[0.25, 0.75], [1, 0]])
+    torch.testing.assert_close(skinned(points, weights, eye, offsets), torch.tensor([[[5.25, 6.5, 5], [2, 2, 3]]]))
+    torch.testing.assert_close(skinned(points, weights, eye, None), points[None])
+    turned = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]]).expand(2, 2, 3, 3)
+    moved = skinned(points, weights, turned, offsets.expand(2, -1, -1))
+    torch.testing.assert_close(moved[1, 1], torch.tensor([-1.0, 1, 3]))
 
 
 def test_scenes_are_the_same_whoever_draws_them_and_no_two_are_alike(corpus: Path, tokenizer: PoseTokenizer) -> None:

@@ -128,6 +128,19 @@ def test_what_does_not_fit_is_said(settings: dict) -> None:
         training.train(of(settings, shape=wider))
 
 
+def test_a_renderer_that_began_as_stable_diffusion_keeps_to_its_autoencoder(
+    settings: dict, made_stable: Path, tokenizer_folder: Path
+) -> None:
+    stages = [{**STAGES[1], "steps": 1}, {**STAGES[2], "steps": 1, "frames": 2, "learns": ["motion.", "unet."]}]
+    shape = {"size": [64, 40], "motion": {**TINY["motion"], "widths": [8, 8]}}
+    result = training.train(of(settings, base=str(made_stable), stages=stages, shape=shape))
+    config = json.loads((Path(result["weights"]) / "config.json").read_text())
+    assert config["base"] == str(made_stable)
+    made = Renderer.from_pretrained(result["weights"], reference=person(), tokenizer=str(tokenizer_folder))
+    assert made.model.image_encoder is not None
+    assert made.stream().step(np.zeros((4, 5, 6), np.int16)).shape == (4, 64, 40, 3)
+
+
 @pytest.mark.parametrize("name", ["renderer.yaml", "renderer-sd15.yaml"])
 def test_the_configurations_are_valid(name: str) -> None:
     configuration.load(ROOT / "configs" / name)
