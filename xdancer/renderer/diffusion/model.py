@@ -51,6 +51,18 @@ class ModelShape:
         return cls(**sizes)
 
 
+# The shipped size: about 10 M parameters beside the autoencoder, no CLIP (the ReferenceNet alone says who it is).
+LIVE = ModelShape(
+    size=(224, 128),
+    unet=UNetShape(
+        latent=8, channels=(48, 80, 112), layers=1, attention=(False, True, True), heads=4, temporal_heads=4,
+        context=0, groups=16, longest=16,
+    ),
+    motion=MotionShape(widths=(96, 64, 48), base=(7, 4), motion=256, longest=16, positions=True),
+    autoencoder=AutoencoderShape(latent=8, encoder=(32, 64, 96), decoder=(32, 64, 96)),
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Sight:
     """What the networks hold of a reference picture, made once: keys and values, and CLIP's word for it (B, 1, D)."""

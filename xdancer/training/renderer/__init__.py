@@ -15,7 +15,7 @@ import torch
 from xdancer import weights
 from xdancer.errors import UserError
 from xdancer.renderer.diffusion import loaders
-from xdancer.renderer.diffusion.model import DiffusionModel, ModelShape
+from xdancer.renderer.diffusion.model import LIVE, DiffusionModel, ModelShape
 from xdancer.renderer.diffusion.motion import MotionShape
 from xdancer.renderer.diffusion.renderer import FOREIGN, save
 from xdancer.tokenizer import PoseTokenizer
@@ -67,6 +67,8 @@ def train(
 
 def make(config: RendererConfig) -> DiffusionModel:
     """The networks before any training. Raises UserError where the shape is wrong or `base` cannot be loaded."""
+    if config.shape == "live":
+        return DiffusionModel(LIVE)
     try:
         if config.base is None:
             return DiffusionModel(ModelShape.from_dict(config.shape))

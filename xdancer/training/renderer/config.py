@@ -30,7 +30,8 @@ class Stage(BaseModel):
 class RendererConfig(BaseModel):
     """Everything a run depends on beside the corpus, which is a folder, or the file that `corpus pack` wrote.
 
-    base: a folder of Stable Diffusion 1.5 to begin from, in place of `shape`'s networks. precision: `auto` is bfloat16
+    shape: the shipped size, or one written out. base: a folder or hub id of Stable Diffusion 1.5 to begin from; `shape`
+    then gives `size` and `motion` only. precision: `auto` is bfloat16
     on a GPU and float32 on CPU. average: of the moving average of the weights, which is what is written in the end.
     supersample: each pixel drawn is the mean of so many squared. workers: processes that think up scenes.
     """
@@ -52,7 +53,7 @@ class RendererConfig(BaseModel):
     save_minutes: float = Field(default=3.0, gt=0)
     workers: int = Field(default=0, ge=0)
     threads: int = Field(default=2, gt=0)
-    shape: dict[str, Any] = Field(default_factory=dict)
+    shape: Literal["live"] | dict[str, Any] = "live"
 
 
 def load(path: Path) -> RendererConfig:
