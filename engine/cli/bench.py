@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.cli.common import add_json, emit
 
-STAGES = ("music", "tokenizer", "choreographer", "renderer", "mqtt", "live")
+STAGES = ("music", "tokenizer", "choreographer", "renderer", "diffusion", "mqtt", "live")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
