@@ -11,8 +11,10 @@ from aiohttp import web
 
 from engine.config import Config
 from engine.stage.frame import ShowFrame
-from engine.web.broadcast import Broadcast
-from engine.web.whep import CORS, Whep
+from engine.web.broadcast import Broadcast, Shape
+from engine.web.posechannel import PoseChannels
+from engine.web.sessions import CORS
+from engine.web.whep import Whep
 from xdancer import weights
 from xdancer.errors import UserError
 
@@ -21,7 +23,11 @@ log = logging.getLogger(__name__)
 MOST_BODY = 64 * 1024
 COOKIE = "xdancer_token"
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
-ASSETS = {"viewer.js": "text/javascript", "viewer.css": "text/css"}
+ASSETS = {
+    "viewer.js": ("viewer", "text/javascript"),
+    "viewer.css": ("viewer", "text/css"),
+}
+PAGES = {"/": "viewer"}
 DECODER_FILES = {"decoder.onnx": "application/octet-stream", "config.json": "application/json"}
 POLICY = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data:; frame-ancestors *"
 
@@ -30,6 +36,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class ShowPort(Protocol):
     """What the server needs of the show."""
+
+    session: str  # names this run
 
     def state(self) -> dict[str, Any]:
         """What is going on, JSON-able."""
@@ -50,14 +58,16 @@ class Web:
         self._tokenizer = weights.find("tokenizer", config.weights.tokenizer)
         self._tokenizer_sha256 = weights.sha256(self._tokenizer)
         self._token = config.token.get_secret_value() if config.token else None
-        self.broadcast = Broadcast(config.width, config.height)
-        self.whep = Whep(self.broadcast)
+        self.broadcast = Broadcast(Shape(config.width, config.height, config.bitrate))
+        self.poses = PoseChannels(config.show, show.session)
+        self.whep = Whep(self.broadcast, self.poses, config.ice_servers)
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
     # -- outlet
 
     def made(self, frame: ShowFrame) -> None:
+        self.poses.made(frame)
         self.broadcast.made(frame)
 
     def shown(self, frame: ShowFrame) -> None:
@@ -125,12 +135,13 @@ class Web:
         assert self._token is not None
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            given = request.cookies.get(COOKIE) or (request.query.get("token", "") if request.path == "/" else "")
+            given = request.cookies.get(COOKIE) or (request.query.get("token", "") if request.path in PAGES else "")
         return hmac.compare_digest(given.encode(), self._token.encode())
 
     async def _page(self, request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-        response = web.Response(text=_viewer("index.html"), content_type="text/html", headers=headers)
+        page = _client(PAGES[request.path], "index.html")
+        response = web.Response(text=page, content_type="text/html", headers=headers)
         if self._token is not None and "token" in request.query:
             # The page's own requests carry it from here on; scripts never see it.
             response.set_cookie(COOKIE, self._token, httponly=True, samesite="Strict")
@@ -138,13 +149,19 @@ class Web:
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.match_info["asset"]
-        return web.Response(text=_viewer(name), content_type=ASSETS[name], headers={"Cache-Control": "no-cache"})
+        folder, kind = ASSETS[name]
+        return web.Response(text=_client(folder, name), content_type=kind, headers={"Cache-Control": "no-cache"})
 
     async def _state(self, request: web.Request) -> web.Response:
         return web.json_response(self._whole_state())
 
     def _whole_state(self) -> dict[str, Any]:
-        return self._show.state() | self.broadcast.stats()
+        web = {
+            "viewers": len(self.whep),
+            "pose_channels": len(self.poses),
+            "pose_dropped": self.poses.dropped,
+        }
+        return self._show.state() | self.broadcast.stats() | web
 
     async def _params(self, request: web.Request) -> web.Response:
         return web.json_response(self._show.params)
@@ -180,8 +197,8 @@ class Web:
         return web.Response(text="ok")
 
 
-def _viewer(name: str) -> str:
-    return resources.files("clients").joinpath("viewer", name).read_text(encoding="utf-8")
+def _client(folder: str, name: str) -> str:
+    return resources.files("clients").joinpath(folder, name).read_text(encoding="utf-8")
 
 
 def _numbers(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
