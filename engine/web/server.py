@@ -1,5 +1,6 @@
-"""HTTP: the viewer, WHEP, state, parameters, the tokenizer's decoder, metrics."""
+"""HTTP: the viewer, WHEP, WHIP, state, parameters, the tokenizer's decoder, metrics."""
 
+import asyncio
 import hmac
 import json
 import logging
@@ -9,12 +10,14 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from engine.audio.source import Source
 from engine.config import Config
 from engine.stage.frame import ShowFrame
 from engine.web.broadcast import Broadcast, Shape
 from engine.web.posechannel import PoseChannels
 from engine.web.sessions import CORS
 from engine.web.whep import Whep
+from engine.web.whip import Whip
 from xdancer import weights
 from xdancer.errors import UserError
 
@@ -26,8 +29,10 @@ LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 ASSETS = {
     "viewer.js": ("viewer", "text/javascript"),
     "viewer.css": ("viewer", "text/css"),
+    "mic.js": ("mic", "text/javascript"),
+    "mic.css": ("mic", "text/css"),
 }
-PAGES = {"/": "viewer"}
+PAGES = {"/": "viewer", "/mic": "mic"}
 DECODER_FILES = {"decoder.onnx": "application/octet-stream", "config.json": "application/json"}
 POLICY = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data:; frame-ancestors *"
 
@@ -38,6 +43,10 @@ class ShowPort(Protocol):
     """What the server needs of the show."""
 
     session: str  # names this run
+
+    @property
+    def source(self) -> Source:
+        """Where its sound comes from."""
 
     def state(self) -> dict[str, Any]:
         """What is going on, JSON-able."""
@@ -61,6 +70,7 @@ class Web:
         self.broadcast = Broadcast(Shape(config.width, config.height, config.bitrate))
         self.poses = PoseChannels(config.show, show.session)
         self.whep = Whep(self.broadcast, self.poses, config.ice_servers)
+        self.whip = Whip(show.source, config.ice_servers, anyone=self._token is not None)
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
@@ -97,7 +107,7 @@ class Web:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        await self.whep.close()
+        await asyncio.gather(self.whep.close(), self.whip.close())
         self.broadcast.close()
         if self._runner:
             await self._runner.cleanup()
@@ -107,7 +117,8 @@ class Web:
         app.add_routes(
             [
                 web.get("/", self._page),
-                web.get("/{asset:viewer\\.(?:js|css)}", self._asset),
+                web.get("/mic", self._page),
+                web.get("/{asset:(?:viewer|mic)\\.(?:js|css)}", self._asset),
                 web.get("/api/state", self._state),
                 web.get("/api/params", self._params),
                 web.patch("/api/params", self._change),
@@ -115,6 +126,7 @@ class Web:
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
                 *self.whep.routes(),
+                *self.whip.routes(),
             ]
         )
         return app
