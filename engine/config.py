@@ -62,6 +62,13 @@ class IceServer(Section):
         return value
 
 
+class WhipOutSettings(Section):
+    """Where the show is published by WHIP (RFC 9725), `url` None: nowhere. `token` is that server's bearer token."""
+
+    url: str | None = Field(None, pattern=r"^https?://[^/\s]+")
+    token: SecretStr | None = None
+
+
 class WeightSettings(Section):
     """Each a shipped name, a folder or a hub id. `live` is the newest shipped."""
 
@@ -87,6 +94,7 @@ class Config(Section):
     height: int = Field(896, ge=64, le=4096, multiple_of=2)
     bitrate: int = Field(4_000_000, ge=100_000, le=50_000_000)
     ice_servers: list[IceServer] = []
+    whip_out: WhipOutSettings = WhipOutSettings()
     seed: int = 0
     energy: float | None = Field(None, ge=0, le=1)
     style: str | None = None

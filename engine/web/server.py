@@ -18,6 +18,7 @@ from engine.web.posechannel import PoseChannels
 from engine.web.sessions import CORS
 from engine.web.whep import Whep
 from engine.web.whip import Whip
+from engine.web.whipout import WhipOut
 from xdancer import weights
 from xdancer.errors import UserError
 
@@ -71,6 +72,7 @@ class Web:
         self.poses = PoseChannels(config.show, show.session)
         self.whep = Whep(self.broadcast, self.poses, config.ice_servers)
         self.whip = Whip(show.source, config.ice_servers, anyone=self._token is not None)
+        self.whip_out = WhipOut(config.whip_out, self.broadcast, config.ice_servers)
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
@@ -105,9 +107,10 @@ class Web:
                 "choose another with --port"
             ) from error
         self.port = self._runner.addresses[0][1]
+        self.whip_out.start()
 
     async def stop(self) -> None:
-        await asyncio.gather(self.whep.close(), self.whip.close())
+        await asyncio.gather(self.whep.close(), self.whip.close(), self.whip_out.stop())
         self.broadcast.close()
         if self._runner:
             await self._runner.cleanup()
@@ -172,6 +175,7 @@ class Web:
             "viewers": len(self.whep),
             "pose_channels": len(self.poses),
             "pose_dropped": self.poses.dropped,
+            "whip_out": self.whip_out.state(),
         }
         return self._show.state() | self.broadcast.stats() | web
 
