@@ -19,6 +19,12 @@ class LoopLag:
         lags = sorted(self._lags)
         return lags[min(len(lags) - 1, int(0.99 * len(lags)))] if lags else 0.0
 
+    def take(self) -> float:
+        """`p99` since the last time it was taken."""
+        p99 = self.p99
+        self._lags.clear()
+        return p99
+
     async def run(self) -> None:
         """Measure for ever."""
         loop = asyncio.get_running_loop()
