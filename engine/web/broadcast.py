@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import math
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from engine.stage.frame import ShowFrame
-from engine.web.encoders import FPS, HOP, SAMPLE_RATE, SoundEncoder, VideoEncoder
+from engine.web.encoders import HOP, SAMPLE_RATE, SoundEncoder, VideoEncoder
 from engine.web.packing import Packed, Packer
 from engine.web.rungs import RUNGS
 
@@ -25,7 +26,7 @@ KEY_SPACING = 0.5  # seconds between key frames, however many ask
 SETTLE = 0.03  # seconds after its due time that a frame leaves: sound is in packets that end up to a frame later
 ORIGIN = 0.2  # seconds added to every media time, since Opus begins a little before its first sample
 AT_ONCE = 4  # viewers that are sent a frame before the event loop looks after anything else
-RATE_WINDOW = 30  # frames over which a channel's bitrate is smoothed
+RATE_WINDOW = 1.0  # seconds over which a channel's bitrate is smoothed
 
 
 class Channel:
@@ -43,6 +44,7 @@ class Channel:
         self._packer = Packer(codec)
         self._key_wanted = True
         self._last_key = -KEY_SPACING
+        self._counted = time.monotonic()
 
     def joined(self) -> None:
         """Someone has come who needs a key frame to begin with."""
@@ -61,6 +63,12 @@ class Channel:
         """Forget an encoder that failed."""
         self._sound = self._video = None
         self._key_wanted = True
+
+    def count(self, size: int) -> None:
+        """So many bytes are sent now."""
+        now = time.monotonic()
+        self.rate = self.rate * math.exp((self._counted - now) / RATE_WINDOW) + 8 * size / RATE_WINDOW
+        self._counted = now
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -240,8 +248,7 @@ class Broadcast:
             channel.start_anew()
             return
         loop = asyncio.get_running_loop()
-        size = sum(packed.size for _, packed in done.result())
-        channel.rate += (8 * size * FPS - channel.rate) / RATE_WINDOW
+        channel.count(sum(packed.size for _, packed in done.result()))
         for later, packed in done.result():
             loop.call_later(max(due - time.time() + SETTLE + later, 0.0), self._send, channel, packed)
 

@@ -36,6 +36,7 @@ class RungChooser:
         self._good = now  # since when all has been good
         self._climbed = -TRIAL
         self._wait = CLIMB_FIRST
+        self._estimate = 0.0
 
     def hear(self, feedback: Feedback, sent: float, now: float) -> int:
         """The rung after `feedback`, while `sent` bits per second were sent."""
@@ -43,8 +44,11 @@ class RungChooser:
             kind, bad, good = "loss", feedback.lost > MUCH_LOST, feedback.lost <= LITTLE_LOST
         else:
             assert feedback.estimate is not None
-            kind, bad = "estimate", feedback.estimate < ENOUGH * sent
-            good = not bad
+            # Browsers begin with a low estimate and raise it by a few percent a second; only one that is low and no
+            # longer rises is bad news.
+            rises, self._estimate = feedback.estimate > self._estimate, feedback.estimate
+            good = feedback.estimate >= ENOUGH * sent
+            kind, bad = "estimate", not (good or rises)
         if not good:
             self._good = now
         if not bad:

@@ -103,6 +103,18 @@ async def test_the_rung_changes_at_a_key_frame_and_no_two_frames_bear_one_time()
     assert shared.stats()["watching"] == {"full": 0, "half": 1}
 
 
+async def test_the_rate_is_that_of_what_is_sent_and_not_of_what_could_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(broadcast.time, "monotonic", lambda: now[0])
+    channel = Channel("h264", 0, (64, 64), 100_000)
+    for frames in (30, 15):  # a second; the encoder that falls behind leaves every other frame out
+        for _ in range(10 * frames):
+            now[0] += 1 / frames
+            channel.count(1000)
+        assert channel.rate == pytest.approx(8000 * frames, rel=0.05)
+    channel.close()
+
+
 async def test_the_lower_rung_is_half_the_size_and_a_quarter_of_the_bits() -> None:
     shared = Broadcast(Shape(512, 896, 4_000_000))
     channel = shared._channel("h264", 1)

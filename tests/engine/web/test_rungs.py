@@ -29,6 +29,12 @@ def test_an_estimate_counts_against_what_is_sent_and_not_against_what_could_be()
     assert hear(chooser, Feedback(estimate=0.5 * SENT), 40.0, PATIENCE)[-1] == 1
 
 
+def test_an_estimate_that_rises_is_given_time() -> None:
+    chooser = RungChooser(0.0)
+    for k in range(60):  # as Chromium does from the start, 8 % a second
+        assert chooser.hear(Feedback(estimate=1e6 * 1.08 ** (k / 4)), SENT, k / 4) == 0
+
+
 def test_loss_lasts_through_good_estimates_in_between() -> None:
     chooser = RungChooser(0.0)
     rungs = []
