@@ -42,9 +42,7 @@ async def test_a_page_of_somebody_elses_draws_the_dance() -> None:
         await page.wait_for_function("/^frame \\d+$/.test(document.title)", timeout=60_000)
         before = int((await page.title()).split()[1])
         await page.wait_for_function(f"Number(document.title.split(' ')[1]) > {before} + 10", timeout=60_000)
-        lit = await page.evaluate(
-            "[...stage.getContext('2d').getImageData(0, 0, 512, 896).data].filter((v, k) => k % 4 < 3 && v > 120).length"
-        )
-        assert lit > 5000
+        data = "[...stage.getContext('2d').getImageData(0, 0, 512, 896).data]"
+        assert await page.evaluate(f"{data}.filter((v, k) => k % 4 < 3 && v > 120).length") > 5000
         assert len(running.web.poses) == 1
         await browser.close()
