@@ -152,8 +152,9 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: An
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise UserError(f"{override!r}: expected key=value, for example mqtt.url=off")
-        if key == "token":
-            raise UserError(f"token: not on the command line, where others can read it; set {TOKEN_VARIABLE}")
+        if key.rpartition(".")[2] == "token":
+            instead = f"set {TOKEN_VARIABLE}" if key == "token" else "put it into the --config file"
+            raise UserError(f"{key}: not on the command line, where others can read it; {instead}")
         try:
             _put(tree, key, yaml.load(value, Loader))
         except yaml.YAMLError:

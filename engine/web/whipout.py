@@ -8,7 +8,6 @@ from typing import Any
 
 import aiohttp
 from aiortc import RTCBundlePolicy, RTCSessionDescription
-from aiortc.exceptions import InvalidStateError
 from yarl import URL
 
 from engine.config import IceServer, WhipOutSettings
@@ -57,7 +56,7 @@ class WhipOut:
         while True:
             try:
                 await self._publish(url)
-            except (NotPublished, aiohttp.ClientError, TimeoutError, OSError, ValueError, InvalidStateError) as error:
+            except Exception as error:  # aiortc raises many kinds for answers that it cannot use
                 # An address may hold a key: only the host is ever logged.
                 reason = str(error) if isinstance(error, NotPublished) else type(error).__name__
                 if reason != said or self.connected:

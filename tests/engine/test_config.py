@@ -86,5 +86,7 @@ def test_ice_servers_are_checked_by_their_path() -> None:
         load(None, ["ice_servers=[{urls: [turn.example]}]"])
     with pytest.raises(UserError, match=r"ice_servers.0.user: unknown key; did you mean ice_servers.0.username\?"):
         load(None, ["ice_servers=[{urls: ['stun:a'], user: x}]"])
+    with pytest.raises(UserError, match=r"whip_out.token: not on the command line"):
+        load(None, ["whip_out.token=secret"])
     with pytest.raises(UserError, match=r"whip_out.url"):
         load(None, ["whip_out.url=rtmp://sfu"])

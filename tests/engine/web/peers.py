@@ -30,9 +30,9 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def serving(show: PretendShow, *overrides: str) -> AsyncIterator[Running]:
+async def serving(show: PretendShow, *overrides: str, **settings: str) -> AsyncIterator[Running]:
     """A server that plays `show`, which ends with the block."""
-    web = Web(load(None, ["port=0", "width=128", "height=224", *overrides]), show)
+    web = Web(load(None, ["port=0", "width=128", "height=224", *overrides], **settings), show)
     await web.start()
     playing = asyncio.create_task(show.run(web))
     async with ClientSession() as client:
