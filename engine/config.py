@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -20,6 +20,7 @@ from engine.params import Params
 from xdancer.errors import UserError
 
 TOKEN_VARIABLE = "XDANCER_TOKEN"
+ICE_URL = re.compile(r"stuns?:[\w.-]+(:\d+)?|turns?:[\w.-]+(:\d+)?(\?transport=(udp|tcp))?")
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -46,6 +47,29 @@ class AudioSettings(Section):
     loop: bool = False
 
 
+class IceServer(Section):
+    """A STUN or TURN server, for viewers that no direct way leads to; `credential` is told to those who may watch."""
+
+    urls: list[str] = Field(min_length=1)
+    username: str | None = None
+    credential: SecretStr | None = None
+
+    @field_validator("urls")
+    @classmethod
+    def _urls_are_servers(cls, value: list[str]) -> list[str]:
+        for url in value:
+            if not ICE_URL.fullmatch(url):
+                raise ValueError(f"{url!r} is not stun:HOST[:PORT] or turn:HOST[:PORT][?transport=udp|tcp]")
+        return value
+
+
+class WhipOutSettings(Section):
+    """Where the show is published by WHIP (RFC 9725), `url` None: nowhere. `token` is that server's bearer token."""
+
+    url: str | None = Field(None, pattern=r"^https?://[^/\s]+")
+    token: SecretStr | None = None
+
+
 class WeightSettings(Section):
     """Each a shipped name, a folder or a hub id. `live` is the newest shipped."""
 
@@ -57,7 +81,7 @@ class Config(Section):
     """One show. `delay_ms` is how much later than the studio hears it a frame is on show; a show that is often late
     raises it by itself up to `delay_most_ms`. `lead` (frames) is for `presentation: anticipate`; without it it is
     measured. `record` is a film of the show from its beginning; films begun while it runs go to the folder
-    `recordings`."""
+    `recordings`. `bitrate` is the picture's in bits per second, where a viewer's line carries it."""
 
     show: str = Field("main", pattern=r"^[^/+#\x00]+$")
     host: str = "127.0.0.1"
@@ -71,6 +95,9 @@ class Config(Section):
     trim_ms: int = Field(0, ge=-500, le=500)
     width: int = Field(512, ge=64, le=4096, multiple_of=2)
     height: int = Field(896, ge=64, le=4096, multiple_of=2)
+    bitrate: int = Field(4_000_000, ge=100_000, le=50_000_000)
+    ice_servers: list[IceServer] = []
+    whip_out: WhipOutSettings = WhipOutSettings()
     seed: int = 0
     energy: float | None = Field(None, ge=0, le=1)
     style: str | None = None
@@ -131,8 +158,9 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: An
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise UserError(f"{override!r}: expected key=value, for example mqtt.url=off")
-        if key == "token":
-            raise UserError(f"token: not on the command line, where others can read it; set {TOKEN_VARIABLE}")
+        if key.rpartition(".")[2] == "token":
+            instead = f"set {TOKEN_VARIABLE}" if key == "token" else "put it into the --config file"
+            raise UserError(f"{key}: not on the command line, where others can read it; {instead}")
         try:
             _put(tree, key, yaml.load(value, Loader))
         except yaml.YAMLError:
@@ -174,7 +202,9 @@ def first_error(error: ValidationError, model: type[BaseModel]) -> str:
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
     for part in path:
-        model = model.model_fields[part].annotation  # type: ignore[assignment]
+        if not part.isdigit():  # an item of a list is of the list's kind
+            annotation = model.model_fields[part].annotation
+            model = get_args(annotation)[0] if get_origin(annotation) is list else annotation  # type: ignore[assignment]
     return list(model.model_fields)
 
 

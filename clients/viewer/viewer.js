@@ -73,7 +73,10 @@ async function connect() {
     if (["failed", "closed"].includes(peer.connectionState) && session === mine) reconnect("The connection was lost.");
   };
   try {
-    await peer.setLocalDescription(await peer.createOffer());
+    const offer = await peer.createOffer();
+    // Opus is played in mono unless the offer asks for both ears (RFC 7587, section 6.1).
+    offer.sdp = offer.sdp.replace(/(a=fmtp:\d+ [^\r\n]*useinbandfec=1)/, "$1;stereo=1");
+    await peer.setLocalDescription(offer);
     await gathered(peer);
     const answer = await fetch("whep", {
       method: "POST",

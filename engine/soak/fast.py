@@ -26,7 +26,7 @@ from engine.studio.models import Models, load_models
 from engine.studio.process import Failed, Go, resume
 from engine.studio.shared import SoundRing
 from engine.studio.studio import Studio
-from engine.web.broadcast import Broadcast
+from engine.web.broadcast import Broadcast, PacketTrack, Shape
 from xdancer.errors import UserError
 from xdancer.music.frame import FPS, HOP
 
@@ -152,7 +152,7 @@ class Soak:
     def __init__(self, config: Config, models: Models, say: Callable[[str], None]) -> None:
         self._say = say
         self._show = Show(config, DemoSource(), partial(Studios, handle=partial(InlineStudio, models)))
-        self._broadcast = Broadcast(config.width, config.height)
+        self._broadcast = Broadcast(Shape(config.width, config.height))
         self._ledger = Ledger()
         self._show.outlets += [self._broadcast, self._ledger]
         self._sent: Counter[str] = Counter()
@@ -162,7 +162,7 @@ class Soak:
         began = time.perf_counter()
         running = asyncio.create_task(self._show.run())
         viewers = [asyncio.create_task(self._watch(codec)) for codec in ("h264", "vp8", "opus")]
-        idle = self._broadcast.subscribe("h264")
+        idle = self._join("h264")
         await self._show.started.wait()
         memory: list[tuple[float, float]] = []
         second = 0.0
@@ -182,10 +182,15 @@ class Soak:
         return self._report(seconds, state, memory, idle.dropped, time.perf_counter() - began)
 
     async def _watch(self, codec: str) -> None:
-        track = self._broadcast.subscribe(codec)
+        track = self._join(codec)
         while True:
             await track.recv()
             self._sent[codec] += 1
+
+    def _join(self, codec: str) -> PacketTrack:
+        track = self._broadcast.track("audio" if codec == "opus" else "video")
+        self._broadcast.join(track, codec)
+        return track
 
     def _trouble(self, number: int) -> None:
         """Studios die and hang in turn, guests come and go, and somebody plays with the knobs."""
@@ -198,7 +203,7 @@ class Soak:
             else:
                 studio.die()
         for _ in range(50):
-            self._broadcast.unsubscribe(self._broadcast.subscribe("h264"))
+            self._broadcast.leave(self._join("h264"))
             self._show.set_params({"energy": number % 10 / 10, "apply": "bar"})
             for nonsense in NONSENSE:
                 with contextlib.suppress(UserError):

@@ -19,6 +19,11 @@ class LoopLag:
         """Seconds; 0 before anything was measured."""
         return self.window.quantile(0.99)
 
+    def take(self) -> float:
+        """`p99` since the last time it was taken."""
+        p99, self.window = self.p99, Window(KEPT)
+        return p99
+
     async def run(self) -> None:
         """Measure for ever."""
         loop = asyncio.get_running_loop()

@@ -1,14 +1,11 @@
-"""What is measured of a running show: quantiles and rates over a sliding window, of bounded size."""
+"""What is measured of a running show: quantiles over a sliding window, of bounded size."""
 
-import time
-from collections import deque
 from typing import Any
 
 import numpy as np
 import psutil
 
 KEPT = 1800  # values: the last minute of frames
-SPAN = 5  # seconds over which a rate is taken
 QUANTILES = {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}
 
 
@@ -37,26 +34,6 @@ class Window:
         values = np.quantile(kept, list(QUANTILES.values())) if len(kept) else np.zeros(len(QUANTILES))
         quantiles = {name: round(1000 * float(value), 3) for name, value in zip(QUANTILES, values, strict=True)}
         return {**quantiles, "count": self.count, "sum_ms": round(1000 * self.sum, 3)}
-
-
-class Rate:
-    """Amounts a second, over the last SPAN whole seconds."""
-
-    def __init__(self) -> None:
-        self.sum = 0
-        self._seconds: deque[tuple[int, int]] = deque(maxlen=SPAN + 1)  # which second, how much
-
-    def push(self, amount: int, now: float | None = None) -> None:
-        """So much more, at `now` (seconds of any steady clock)."""
-        self.sum += amount
-        second = int(time.monotonic() if now is None else now)
-        if self._seconds and self._seconds[-1][0] == second:
-            amount += self._seconds.pop()[1]
-        self._seconds.append((second, amount))
-
-    def per_second(self, now: float | None = None) -> float:
-        second = int(time.monotonic() if now is None else now)
-        return sum(amount for at, amount in self._seconds if second - SPAN <= at < second) / SPAN
 
 
 def resident_mb(processes: dict[str, int | None]) -> dict[str, float]:

@@ -1,5 +1,6 @@
-"""HTTP: the viewer, WHEP, state, parameters, the tokenizer's decoder, metrics."""
+"""HTTP: the viewer, WHEP, WHIP, state, parameters, the tokenizer's decoder, metrics."""
 
+import asyncio
 import hmac
 import json
 import logging
@@ -10,15 +11,20 @@ from typing import Any, Protocol
 import numpy as np
 from aiohttp import web
 
+from engine.audio.source import Source
 from engine.config import Config
 from engine.openpose import people
 from engine.recorder import Recorder
 from engine.stage.frame import ShowFrame
-from engine.web.broadcast import Broadcast
+from engine.web.broadcast import Broadcast, Shape
 from engine.web.metrics import exposition
+from engine.web.posechannel import PoseChannels
 from engine.web.record import record_routes
+from engine.web.sessions import CORS
 from engine.web.visualizer import Visualizer
-from engine.web.whep import CORS, Whep
+from engine.web.whep import Whep
+from engine.web.whip import Whip
+from engine.web.whipout import WhipOut
 from xdancer import weights
 from xdancer.errors import UserError
 
@@ -26,9 +32,16 @@ log = logging.getLogger(__name__)
 
 MOST_BODY = 64 * 1024
 COOKIE = "xdancer_token"
-PAGES = ("/", "/visualizer", "/visualizer/")  # those that a person opens, and may open with ?token=
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
-ASSETS = {"viewer.js": "text/javascript", "trim.js": "text/javascript", "viewer.css": "text/css"}
+ASSETS = {
+    "viewer.js": ("viewer", "text/javascript"),
+    "trim.js": ("viewer", "text/javascript"),
+    "viewer.css": ("viewer", "text/css"),
+    "mic.js": ("mic", "text/javascript"),
+    "mic.css": ("mic", "text/css"),
+}
+PAGES = {"/": "viewer", "/mic": "mic"}
+OPENED = {*PAGES, "/visualizer", "/visualizer/"}  # by a person, perhaps with ?token=
 DECODER_FILES = {"decoder.onnx": "application/octet-stream", "config.json": "application/json"}
 POLICY = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data:; frame-ancestors *"
 
@@ -37,6 +50,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 class ShowPort(Protocol):
     """What the server needs of the show."""
+
+    session: str  # names this run
+
+    @property
+    def source(self) -> Source:
+        """Where its sound comes from."""
 
     def state(self) -> dict[str, Any]:
         """What is going on, JSON-able."""
@@ -60,17 +79,21 @@ class Web:
         self._tokenizer = weights.find("tokenizer", config.weights.tokenizer)
         self._tokenizer_sha256 = weights.sha256(self._tokenizer)
         self._token = config.token.get_secret_value() if config.token else None
-        self.broadcast = Broadcast(config.width, config.height)
-        self.whep = Whep(self.broadcast)
         self.broker: str | None = None  # where browsers can follow the show over MQTT
         self.visualizer = Visualizer(lambda: {"show": config.show, "broker": self.broker})
         self._pose: np.ndarray | None = None  # what is on show
+        self.broadcast = Broadcast(Shape(config.width, config.height, config.bitrate))
+        self.poses = PoseChannels(config.show, show.session)
+        self.whep = Whep(self.broadcast, self.poses, config.ice_servers)
+        self.whip = Whip(show.source, config.ice_servers, anyone=self._token is not None)
+        self.whip_out = WhipOut(config.whip_out, self.broadcast, config.ice_servers)
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
     # -- outlet
 
     def made(self, frame: ShowFrame) -> None:
+        self.poses.made(frame)
         self.broadcast.made(frame)
 
     def shown(self, frame: ShowFrame) -> None:
@@ -103,9 +126,10 @@ class Web:
                 "choose another with --port"
             ) from error
         self.port = self._runner.addresses[0][1]
+        self.whip_out.start()
 
     async def stop(self) -> None:
-        await self.whep.close()
+        await asyncio.gather(self.whep.close(), self.whip.close(), self.whip_out.stop())
         self.broadcast.close()
         if self._runner:
             await self._runner.cleanup()
@@ -116,6 +140,7 @@ class Web:
             [
                 web.get("/", self._page),
                 *(web.get(f"/{name}", self._asset) for name in ASSETS),
+                web.get("/mic", self._page),
                 web.get("/api/state", self._state),
                 web.get("/api/params", self._params),
                 web.patch("/api/params", self._change),
@@ -127,6 +152,7 @@ class Web:
                 *self.visualizer.routes(),
                 *(record_routes(self._recorder) if self._recorder else ()),
                 *self.whep.routes(),
+                *self.whip.routes(),
             ]
         )
         return app
@@ -142,7 +168,7 @@ class Web:
             headers = CORS | {"WWW-Authenticate": "Bearer"}
             return web.Response(status=401, text="a bearer token is required", headers=headers)
         response = await handler(request)
-        if self._token is not None and request.path in PAGES and "token" in request.query:
+        if self._token is not None and request.path in OPENED and "token" in request.query:
             # The page's own requests carry it from here on; scripts never see it.
             response.set_cookie(COOKIE, self._token, httponly=True, samesite="Strict")
         return response
@@ -151,24 +177,31 @@ class Web:
         assert self._token is not None
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            given = request.cookies.get(COOKIE) or (request.query.get("token", "") if request.path in PAGES else "")
+            given = request.cookies.get(COOKIE) or (request.query.get("token", "") if request.path in OPENED else "")
         return hmac.compare_digest(given.encode(), self._token.encode())
 
     async def _page(self, request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-        return web.Response(text=_viewer("index.html"), content_type="text/html", headers=headers)
+        return web.Response(text=_client(PAGES[request.path], "index.html"), content_type="text/html", headers=headers)
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.path.removeprefix("/")
-        return web.Response(text=_viewer(name), content_type=ASSETS[name], headers={"Cache-Control": "no-cache"})
+        folder, kind = ASSETS[name]
+        return web.Response(text=_client(folder, name), content_type=kind, headers={"Cache-Control": "no-cache"})
 
     async def _state(self, request: web.Request) -> web.Response:
         return web.json_response(self._whole_state())
 
     def _whole_state(self) -> dict[str, Any]:
+        web = {
+            "viewers": len(self.whep),
+            "pose_channels": len(self.poses),
+            "pose_dropped": self.poses.dropped,
+            "whip_out": self.whip_out.state(),
+        }
         state = self._show.state()
         latency = state.get("latency", {}) | self.broadcast.latency()
-        return state | self.broadcast.stats() | {"latency": latency}
+        return state | self.broadcast.stats() | web | {"latency": latency}
 
     async def _params(self, request: web.Request) -> web.Response:
         return web.json_response(self._show.params)
@@ -216,5 +249,5 @@ class Web:
         return web.Response(text="ok")
 
 
-def _viewer(name: str) -> str:
-    return resources.files("clients").joinpath("viewer", name).read_text(encoding="utf-8")
+def _client(folder: str, name: str) -> str:
+    return resources.files("clients").joinpath(folder, name).read_text(encoding="utf-8")

@@ -42,8 +42,10 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @contextlib.asynccontextmanager
-async def show(port: int, presentation: str = "delay") -> AsyncIterator[tuple[Web, PretendShow]]:
-    pretend = PretendShow()
+async def show(
+    port: int, presentation: str = "delay", pretend: PretendShow | None = None
+) -> AsyncIterator[tuple[Web, PretendShow]]:
+    pretend = pretend or PretendShow()
     pretend.presentation = presentation
     web = Web(load(None, [f"port={port}", "width=128", "height=224"]), pretend)
     await web.start()
@@ -89,6 +91,37 @@ async def test_it_plays_with_sound_on_demand_and_a_readout(browser: Browser) -> 
         await until(page, "/\\d+\\.\\d fps, 128 x 224/.test(document.getElementById('readout').textContent)")
         assert "120.0 BPM" in await page.inner_text("#readout")
         assert mistakes == []
+
+
+EARS = """() => {
+    const context = new AudioContext();
+    const splitter = context.createChannelSplitter(2);
+    context.createMediaStreamSource(dancer.srcObject).connect(splitter);
+    window.ears = [0, 1].map((channel) => {
+        const analyser = context.createAnalyser();
+        splitter.connect(analyser, channel);
+        return analyser;
+    });
+    window.peaks = [0, 0];
+    const samples = new Float32Array(2048);
+    setInterval(() => window.ears.forEach((ear, k) => {
+        ear.getFloatTimeDomainData(samples);
+        window.peaks[k] = Math.max(window.peaks[k], ...samples);
+    }), 10);
+}"""
+
+
+async def test_each_ear_hears_its_own(browser: Browser) -> None:
+    one_sided = PretendShow()
+    one_sided.sound = one_sided.sound * [1, 0]
+    async with show(free_port(), pretend=one_sided) as (web, _):
+        page = await opened(browser)
+        await playing(page, web.address)
+        await page.click("#sound")
+        await page.evaluate(EARS)
+        await until(page, "peaks[0] > 0.3")
+        left, right = await page.evaluate("peaks")
+        assert right < 0.2 * left
 
 
 async def test_layouts_fill_a_wall(browser: Browser) -> None:

@@ -1,5 +1,6 @@
 """`xdancer live` as a person starts it: a process of its own, with tiny models, over HTTP, until it is interrupted."""
 
+import asyncio
 import io
 import json
 import os
@@ -18,8 +19,15 @@ import av
 import psutil
 import pytest
 import soundfile
+from aiohttp import ClientSession
+from aiortc import RTCSessionDescription
 from models import tiny_choreographer, tiny_tokenizer
 from prometheus_client.parser import text_fd_to_metric_families
+
+sys.path.insert(0, str(Path(__file__).with_name("web")))
+
+from peers import SDP
+from senders import Sender
 
 from engine.cli import main
 from xdancer.music.demo import click_track
@@ -151,6 +159,26 @@ def test_sigterm_ends_a_show_and_its_film_is_whole(
     assert live.process.returncode == 0 and "Traceback" not in said
     with av.open(str(film)) as container:
         assert container.streams.video[0].frames > 30
+
+
+def test_a_show_hears_what_is_sent_to_it(settings: list[str], lives: list[Live]) -> None:
+    live = Live("--audio", "browser", *settings)
+    lives.append(live)
+    state = live.until(lambda state: state["frames"]["shown"] > 0)
+    assert state["source"]["status"].startswith("waiting") and state["level"] < -100
+
+    async def send() -> dict[str, Any]:
+        sender = Sender()
+        offer = await sender.offer()
+        async with ClientSession() as client, client.post(live.viewer + "whip", data=offer, headers=SDP) as answer:
+            await sender.peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
+        state = await asyncio.to_thread(live.until, lambda state: state["level"] > -20)
+        await sender.peer.close()
+        return state
+
+    assert asyncio.run(send())["source"]["status"] == "playing"
+    live.until(lambda state: state["source"]["status"].startswith("waiting") and state["level"] < -100)
+    assert "Traceback" not in live.end()
 
 
 def complaint(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Windows and rates: worked by hand, and never growing."""
+"""Windows: worked by hand, and never growing."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.stage.metrics import SPAN, Rate, Window, resident_mb
+from engine.stage.metrics import Window, resident_mb
 
 
 def test_a_window_before_anything_was_measured() -> None:
@@ -23,16 +23,6 @@ def test_a_window_is_of_the_last_values_and_counts_all(values: list[float], kept
     for name, share in {"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99}.items():
         assert state[name] == pytest.approx(1000 * np.quantile(values[-kept:], share), abs=1e-3)
     assert state["count"] == len(values) and state["sum_ms"] == pytest.approx(1000 * sum(values), abs=1e-3)
-
-
-def test_a_rate_is_of_the_last_whole_seconds() -> None:
-    rate = Rate()
-    for n in range(300):  # 30 a second, 10 bytes each, for ten seconds
-        rate.push(10, 1000 + n / 30)
-    assert rate.per_second(1010.0) == 300
-    assert rate.per_second(1012.0) == 300 * (SPAN - 2) / SPAN
-    assert rate.per_second(1020.0) == 0
-    assert rate.sum == 3000
 
 
 def test_memory_is_told_of_processes_that_are_there() -> None:

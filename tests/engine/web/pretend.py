@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.audio import Source
+from engine.audio.files import demo_source
 from engine.stage.frame import Outlet, ShowFrame
 from xdancer.errors import UserError
 from xdancer.music.demo import click_track
@@ -18,11 +20,16 @@ WIDTH, HEIGHT = 128, 224
 class PretendShow:
     """Every half second a click, and a white picture in the frame that holds it."""
 
-    def __init__(self, delay: float = 0.2, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+    session = "pretend"
+
+    def __init__(
+        self, delay: float = 0.2, size: tuple[int, int] = (WIDTH, HEIGHT), source: Source | None = None
+    ) -> None:
         self.delay, self.size = delay, size
         self.values: dict[str, Any] = {"temperature": 1.0, "trim_ms": 0, "flash": False}
         self.reported: asyncio.Queue[float] = asyncio.Queue()
         self.presentation = "delay"
+        self.source = source or demo_source()
         track = click_track(60.0, tempo=120.0)
         self.sound = track.samples
         self.frames = len(self.sound) // HOP
