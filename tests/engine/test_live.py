@@ -17,6 +17,7 @@ import psutil
 import pytest
 import soundfile
 from models import tiny_choreographer, tiny_tokenizer
+from pythonosc.osc_bundle import OscBundle
 
 from engine.cli import main
 from xdancer.music.demo import click_track
@@ -111,6 +112,21 @@ def test_sigterm_ends_a_show_and_its_film_is_whole(
     assert live.process.returncode == 0 and "Traceback" not in said
     with av.open(str(film)) as container:
         assert container.streams.video[0].frames > 30
+
+
+def test_the_pose_on_show_leaves_by_osc_and_as_openpose(settings: list[str], song: Path, lives: list[Live]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(PATIENCE)
+        live = Live("--audio", str(song), f"osc_out.to=127.0.0.1:{listener.getsockname()[1]}", *settings)
+        lives.append(live)
+        heard = [list(OscBundle(listener.recv(2000))) for _ in range(60)]
+    messages = {message.address: message.params for bundle in heard for message in bundle}
+    assert {"/xdancer/pose", "/xdancer/tokens"} <= set(messages)
+    assert len(messages["/xdancer/pose"]) == 181 and len(messages["/xdancer/tokens"]) == 31
+    with urllib.request.urlopen(live.viewer + "api/openpose", timeout=PATIENCE) as answer:
+        assert json.load(answer)["version"] == 1.3
+    live.end()
 
 
 def complaint(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
