@@ -166,6 +166,6 @@ def outlet(url: str, **options: object) -> MqttOutlet:
         show="main",
         session=options.pop("session", "s1"),
         meta=options.pop("meta", None) or messages.meta(12, "live-1", "a" * 64, None),
-        params={"energy": 0.5, "seed": 7},
+        params=options.pop("params", {"energy": 0.5, "seed": 7}),
         **options,
     )

@@ -23,6 +23,7 @@ from aiohttp import ClientSession
 from aiortc import RTCSessionDescription
 from models import tiny_choreographer, tiny_tokenizer
 from prometheus_client.parser import text_fd_to_metric_families
+from pythonosc.osc_bundle import OscBundle
 
 sys.path.insert(0, str(Path(__file__).with_name("web")))
 
@@ -179,6 +180,21 @@ def test_a_show_hears_what_is_sent_to_it(settings: list[str], lives: list[Live])
     assert asyncio.run(send())["source"]["status"] == "playing"
     live.until(lambda state: state["source"]["status"].startswith("waiting") and state["level"] < -100)
     assert "Traceback" not in live.end()
+
+
+def test_the_pose_on_show_leaves_by_osc_and_as_openpose(settings: list[str], song: Path, lives: list[Live]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(PATIENCE)
+        live = Live("--audio", str(song), f"osc_out.to=127.0.0.1:{listener.getsockname()[1]}", *settings)
+        lives.append(live)
+        heard = [list(OscBundle(listener.recv(2000))) for _ in range(60)]
+    messages = {message.address: message.params for bundle in heard for message in bundle}
+    assert {"/xdancer/pose", "/xdancer/tokens"} <= set(messages)
+    assert len(messages["/xdancer/pose"]) == 181 and len(messages["/xdancer/tokens"]) == 31
+    with urllib.request.urlopen(live.viewer + "api/openpose", timeout=PATIENCE) as answer:
+        assert json.load(answer)["version"] == 1.3
+    live.end()
 
 
 def complaint(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -22,6 +22,8 @@ const body = new Body();
 let painter, show;
 let drawn = []; // when, in ms, over the last JUDGED
 let judged = 0; // when the speed was looked at last
+let before = null; // the speed before the picture was last made smaller
+let settled = false; // whether it stays as it is
 
 async function here() {
   try {
@@ -60,7 +62,13 @@ function keepUp(at) {
   drawn.push(at);
   while (drawn[0] < at - JUDGED) drawn.shift();
   if (at - judged < JUDGED) return;
-  if (judged && document.visibilityState === "visible" && fps() < ENOUGH) painter.coarser();
+  if (judged && !settled && document.visibilityState === "visible" && fps() < ENOUGH) {
+    // Where a smaller picture is no faster, it is the screen that has so few frames.
+    settled = before !== null && fps() < 1.1 * before;
+    if (settled) painter.finer();
+    else painter.coarser();
+    before = fps();
+  }
   judged = at;
 }
 

@@ -55,7 +55,13 @@ export class Painter {
 
   // Draw a smaller picture from now on: the machine does not keep up. The page still fills the wall.
   coarser() {
-    this.side = Math.max(LEAST, 0.75 * Math.min(this.side, this.height));
+    this.finest = Math.min(this.side, this.height);
+    this.side = Math.max(LEAST, 0.75 * this.finest);
+  }
+
+  // Take the last step back.
+  finer() {
+    this.side = this.finest;
   }
 
   // `figure` is what Body.build gives, or null: then only the stage is drawn. `beat` is { strength, age, strong }, `now` s.

@@ -27,27 +27,25 @@ TREE = "xdancer/v1/main"
 
 
 async def test_mosquitto_sub_receives_each_frame_once_and_in_order(mosquitto, subscribe, tools) -> None:
-    listener = subscribe(mosquitto.port, f"{TREE}/tokens")
-    status = subscribe(mosquitto.port, f"{TREE}/status")
+    listener = subscribe(mosquitto.port, f"{TREE}/tokens", "-t", f"{TREE}/status")
     out = tools.outlet(mosquitto.url)
     await out.start()
     await tools.until(lambda: out.connected)
-    assert await status.read(1) == [(f"{TREE}/status", "online")]
-    await asyncio.sleep(0.3)  # until mosquitto_sub has subscribed
+    assert await listener.read(1) == [(f"{TREE}/status", "online")]  # it has subscribed to both
     frames = [tools.frame(index) for index in range(300)]
+    reading = asyncio.create_task(listener.read(300, 60.0))
     for frame in frames:
         out.made(frame)
         out.shown(frame)
-        await asyncio.sleep(0)
         if frame.index % 30 == 29:
-            await asyncio.sleep(0.02)
-    bodies = [json.loads(payload) for _, payload in await listener.read(300)]
+            await tools.until(lambda: not out._queue)
+    bodies = [json.loads(payload) for _, payload in await reading]
     await out.stop()
     assert [body["frame"] for body in bodies] == list(range(300))
     assert [body["seq"] for body in bodies] == list(range(300))
     assert [body["tokens"] for body in bodies] == [frame.tokens.ravel().tolist() for frame in frames]
     assert out.dropped == 0
-    assert await status.read(1) == [(f"{TREE}/status", "offline")]
+    assert await listener.read(1) == [(f"{TREE}/status", "offline")]
 
 
 async def test_what_is_retained_awaits_a_late_subscriber(mosquitto, subscribe, tools) -> None:
@@ -200,20 +198,19 @@ async def test_every_message_a_broker_has_of_us_fits_its_schema(mosquitto, subsc
     document = yaml.safe_load((DOCS / "asyncapi.yaml").read_text())
     command = ["-F", "%t %r %q %p"]
     listener = subscribe(mosquitto.port, f"{TREE}/#", *command, "-q", "1")
-    out = tools.outlet(mosquitto.url, set_params=lambda changes: out.params_changed({**PARAMS, **changes}))
-    out.params_changed(PARAMS)
+    heard: list[dict[str, Any]] = []
+    out = tools.outlet(mosquitto.url, set_params=heard.append, params=PARAMS)
     await out.start()
-    await listener.read(3)
+    got = await listener.read(3)
     change = json.dumps({"energy": 0.25, "apply": "beat"})
-    await asyncio.to_thread(
-        subprocess.run,
-        ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(mosquitto.port), "-t", f"{TREE}/params/set", "-m", change],
-        check=True,
-    )
+    publish = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(mosquitto.port), "-t", f"{TREE}/params/set", "-m", change]
+    while not heard:  # the outlet may not have subscribed yet
+        await asyncio.to_thread(subprocess.run, publish, check=True)
+        got += await listener.read(1)
+    out.params_changed({**PARAMS, **heard[0]})
     out.made(tools.frame(15, BeatState(tempo=120.0, beat=1, beat_in_bar=1, confidence=0.5, struck=0.51)))
-    got = await listener.read(6)
-    late = subscribe(mosquitto.port, f"{TREE}/#", *command, "-q", "1")
-    got += await late.read(3)
+    got += await listener.read(4)
+    got += await subscribe(mosquitto.port, f"{TREE}/#", *command, "-q", "1").read(3)
     await out.stop()
     seen = set()
     for topic, line in got:
