@@ -13,7 +13,7 @@ from xdancer.renderer.diffusion.autoencoder import AutoencoderShape
 def test_ours_and_the_plain_unet_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     small = replace(
         model.LIVE,
-        size=(64, 40),
+        size=(64, 64),
         unet=replace(model.LIVE.unet, channels=(16, 16, 16)),
         motion=replace(model.LIVE.motion, widths=(16, 16, 16)),
         autoencoder=AutoencoderShape(latent=8, encoder=(4, 4, 4), decoder=(4, 4, 4)),
@@ -24,4 +24,4 @@ def test_ours_and_the_plain_unet_are_measured(monkeypatch: pytest.MonkeyPatch) -
     assert result["frames_per_core_second"] == pytest.approx(1e3 / result["ours_ms"])
     assert result["diffusers_unet_ms"] > 0
     assert all(count > 1000 for count in result["parameters"].values())
-    assert "64 x 40" in diffusion.report(result)
+    assert "64 x 64" in diffusion.report(result)

@@ -68,8 +68,8 @@ class Scenes(Dataset[Scene]):
         self.wardrobe = Wardrobe(folder)
         people = [Body.load(path) for path in sorted((folder / "bodies").glob("*.npz"))]
         clips = [Clip.load(path) for path in sorted((folder / "motion").glob("*.npz"))]
-        by_person = _split([b.person for b in people], [b.split for b in people])
-        by_clip = _split([c.name for c in clips], [c.split for c in clips])
+        by_person = held_out([b.person for b in people], [b.split for b in people])
+        by_clip = held_out([c.name for c in clips], [c.split for c in clips])
         self.people = [(b, self.wardrobe.outfits(b.person)) for b in people if by_person[b.person] == split]
         self.people = [(body, outfits) for body, outfits in self.people if outfits]
         self.clips = [c for c in clips if by_clip[c.name] == split]
@@ -120,9 +120,13 @@ class Scenes(Dataset[Scene]):
         }  # fmt: skip
 
 
-def _split(names: list[str], own: list[str]) -> dict[str, str]:
+def held_out(names: list[str], own: list[str]) -> dict[str, str]:
     """Each name's split: its own, where the corpus holds some out; else drawn from the names."""
-    return dict(zip(names, own, strict=True)) if "val" in own else splits(names, VAL_SHARE)
+    if "val" in own:
+        return dict(zip(names, own, strict=True))
+    # Drawn afresh: what a packed corpus still holds is what the same draw had kept before.
+    drawn = splits([f"again {name}" for name in names], VAL_SHARE)
+    return {name: drawn[f"again {name}"] for name in names}
 
 
 def _picked(clip: Clip, frames: slice) -> Clip:

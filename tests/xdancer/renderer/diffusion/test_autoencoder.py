@@ -24,7 +24,7 @@ def test_latents_are_standardised_and_the_decoder_knows() -> None:
         latents = net.encode(pictures)
         torch.testing.assert_close(latents.mean((0, 2, 3)), torch.zeros(4), atol=1e-4, rtol=0)
         torch.testing.assert_close(latents.std((0, 2, 3)), torch.ones(4), atol=1e-3, rtol=0)
-        torch.testing.assert_close(net.decode(latents), before, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(net.decode(latents), before, atol=1e-3, rtol=1e-3)
 
 
 def test_a_picture_is_coded_by_itself() -> None:

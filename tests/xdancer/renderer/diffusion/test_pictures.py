@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from tests.xdancer.data.motion_fixtures import make_body, make_clip, t_pose
 from xdancer.data import meshes
 from xdancer.data.meshes import PALETTE
+from xdancer.data.motion import splits
 from xdancer.data.skeleton import BONES, PARENTS
 from xdancer.errors import UserError
 from xdancer.pose.layout import INDEX
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.rasteriser import rasterise
-from xdancer.training.renderer.scenes import Scenes, gathered
+from xdancer.training.renderer.scenes import Scenes, gathered, held_out
 from xdancer.training.renderer.skinning import skinned, transforms
 
 CPU = torch.device("cpu")
@@ -121,6 +122,14 @@ def test_whole_people_and_whole_clips_are_held_out(corpus: Path, tokenizer: Pose
     clips = [{c.name for c in s.clips} for s in (train, val)]
     assert not people[0] & people[1] and len(people[0] | people[1]) == 5 and people[1]
     assert not clips[0] & clips[1] and len(clips[0] | clips[1]) == 4 and clips[1]
+
+
+def test_a_corpus_that_was_split_before_is_split_afresh() -> None:
+    first = splits([f"person {k}" for k in range(400)], 0.12)
+    kept = [name for name, split in first.items() if split == "train"]  # all that a packed corpus holds
+    again = held_out(kept, ["train"] * len(kept))
+    assert 0.06 < list(again.values()).count("val") / len(kept) < 0.2
+    assert held_out(["a", "b"], ["val", "train"]) == {"a": "val", "b": "train"}
 
 
 def test_a_scene_keeps_its_contracts(corpus: Path, tokenizer: PoseTokenizer) -> None:
