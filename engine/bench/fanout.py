@@ -1,8 +1,9 @@
 """A dancing show without models for the web's bench, sent to viewers in one of two ways.
 
-Run as a process: `python -m engine.bench.fanout shared|relay PORT`. `shared` is the show's own server. `relay` is what
-one builds with aiortc alone: its MediaRelay, which hands every viewer's encoder each frame. Both answer /whep and
-/api/state; the state says what has been spent and how late the event loop was since the last time it was asked.
+Run as a process: `python -m engine.bench.fanout shared|relay PORT PACE`, PACE a share of real time. `shared` is the
+show's own server. `relay` is what one builds with aiortc alone: its MediaRelay, which hands every viewer's encoder each
+frame. Both answer /whep and /api/state; the state says what has been spent and how late the event loop was since the
+last time it was asked.
 """
 
 import asyncio
@@ -53,11 +54,12 @@ class Dance:
 
     session = "fanout"
 
-    def __init__(self) -> None:
+    def __init__(self, pace: float) -> None:
         from engine.bench.renderer import swaying
         from xdancer.renderer import SkeletonRenderer
 
         self.source = demo_source()
+        self.fps = FPS * pace
         self.poses = swaying()[:PICTURES]
         stream = SkeletonRenderer(WIDTH, HEIGHT).stream()
         self.pictures = [stream.draw(pose, k % 15 / 15) for k, pose in enumerate(self.poses)]
@@ -89,7 +91,7 @@ class Dance:
         return self.sound[start : start + HOP]
 
     async def run(self, outlet: Outlet | None) -> None:
-        """Frames at their pace, for ever."""
+        """Frames at `fps`, for ever."""
         loop = asyncio.get_running_loop()
         watching = asyncio.create_task(self._lag.run())
         begun, started, index = loop.time(), time.time(), 0
@@ -97,12 +99,12 @@ class Dance:
             while True:
                 if outlet:
                     k = index % PICTURES
-                    due = started + index / FPS + DELAY
+                    due = started + index / self.fps + DELAY
                     outlet.made(
                         ShowFrame(index, due, self.pictures[k], self.hop(index), self.poses[k], None, BeatState())
                     )
                 index += 1
-                await asyncio.sleep(max(0.0, begun + index / FPS - loop.time()))
+                await asyncio.sleep(max(0.0, begun + index / self.fps - loop.time()))
         finally:
             watching.cancel()
 
@@ -141,7 +143,7 @@ async def relay(dance: Dance, port: int) -> AsyncIterator[None]:
         async def recv(self) -> av.VideoFrame | av.AudioFrame:
             index, now = self._index, asyncio.get_running_loop().time()
             self._index += 1
-            await asyncio.sleep(max(0.0, self._begun + index / FPS - now))
+            await asyncio.sleep(max(0.0, self._begun + index / dance.fps - now))
             frame: av.VideoFrame | av.AudioFrame
             if self.kind == "video":
                 frame = av.VideoFrame.from_ndarray(dance.pictures[index % PICTURES], format="rgb24")
@@ -177,12 +179,12 @@ async def relay(dance: Dance, port: int) -> AsyncIterator[None]:
     await runner.cleanup()
 
 
-async def main(way: str, port: int) -> None:
-    dance = Dance()
+async def main(way: str, port: int, pace: float) -> None:
+    dance = Dance(pace)
     async with {"shared": shared, "relay": relay}[way](dance, port) as outlet:
         await dance.run(outlet)
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
-        runner.run(main(sys.argv[1], int(sys.argv[2])))
+        runner.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

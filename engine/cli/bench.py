@@ -16,6 +16,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--picture", type=Path, metavar="PNG", help="of the live show: also keep a picture of the viewer"
     )
+    parser.add_argument(
+        "--pace", type=float, default=1.0, help="web: of real time, less where the machine cannot keep up (default 1)"
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
