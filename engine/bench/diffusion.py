@@ -62,7 +62,6 @@ def _plain(shape: Any) -> Callable[[], None]:
     from diffusers import UNet2DConditionModel
 
     unet = shape.unet
-    net: Any
     down = ["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in unet.attention]
     up = ["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(unet.attention)]
     net: Any = UNet2DConditionModel(
