@@ -62,14 +62,14 @@ def _plain(shape: Any) -> Callable[[], None]:
     from diffusers import UNet2DConditionModel
 
     unet = shape.unet
-    net: Any
     down = ["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in unet.attention]
     up = ["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(unet.attention)]
-    net = UNet2DConditionModel(
+    net: Any = UNet2DConditionModel(
         in_channels=unet.latent, out_channels=unet.latent, block_out_channels=unet.channels, down_block_types=down,
         up_block_types=up, layers_per_block=unet.layers, attention_head_dim=unet.heads, norm_num_groups=unet.groups,
         cross_attention_dim=8,
-    ).eval()  # fmt: skip
+    )  # fmt: skip
+    net.eval()
     latents, context = torch.randn(1, unet.latent, *(side // 8 for side in shape.size)), torch.zeros(1, 1, 8)
 
     def step() -> None:
