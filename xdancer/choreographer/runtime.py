@@ -9,6 +9,7 @@ from xdancer.choreographer.inputs import QUICK, Codes, body, posed
 from xdancer.pose.layout import N_JOINTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 
 Array = np.ndarray
+FAINT = 0.2  # confidence at which a joint is aimed at where less was foretold: what is lost from sight is danced on
 SPARE = 192  # rows a cache grows beyond its window before it is moved back
 
 
@@ -122,7 +123,7 @@ class Runtime:
         here, _, moved = np.split(body(before, earlier), (2 * N_JOINTS, 3 * N_JOINTS))
         moving, certainty = np.split(self.forecast @ h + self.forecast_bias, [2 * N_JOINTS])
         place = here + (moved + moving) / QUICK
-        return posed(place.reshape(N_JOINTS, 2), 1 / (1 + np.exp(-certainty)))
+        return posed(place.reshape(N_JOINTS, 2), np.maximum(1 / (1 + np.exp(-certainty)), FAINT))
 
     def tokens(self, h: Array, aim: Array, last: Array, pick: Any) -> Array:
         """The 30 tokens of a frame: int16 (30,). `pick(slot, logits (512,))` chooses each.

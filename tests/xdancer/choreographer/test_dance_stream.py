@@ -11,6 +11,7 @@ from models import music, tiny_tokenizer
 from xdancer import weights
 from xdancer.choreographer import Choreographer, inputs, plan
 from xdancer.choreographer.network import ChoreographerNetwork, Shape
+from xdancer.choreographer.runtime import FAINT
 from xdancer.errors import UserError
 from xdancer.music.features import N_FEATURES
 from xdancer.music.frame import BeatState, MusicFrame
@@ -122,7 +123,8 @@ def aimed_at(model, poses, foretold, followed, begun, half, part):
     past = poses[-len(foretold) :]  # before each frame
     reached = began = inputs.places(past[0])
     for n in range(len(foretold)):
-        pose = inputs.posed(foretold[n, :, :2], foretold[n, :, 2])
+        aimed[n, :, 2] = np.maximum(foretold[n, :, 2], FAINT)  # in training what is hidden may be aimed at as hidden
+        pose = inputs.posed(foretold[n, :, :2], aimed[n, :, 2])
         places = inputs.places(pose)
         if n in begun:
             began = reached
