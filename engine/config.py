@@ -9,13 +9,13 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from engine.mqtt.settings import MqttSettings
-from engine.params import Params
+from engine.params import Params, PresetsByName
 from xdancer.errors import UserError
 
 TOKEN_VARIABLE = "XDANCER_TOKEN"
@@ -67,7 +67,7 @@ class Config(Section):
     lead: int = Field(0, ge=0, le=60)
     width: int = Field(512, ge=64, le=4096, multiple_of=2)
     height: int = Field(896, ge=64, le=4096, multiple_of=2)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
     energy: float | None = Field(None, ge=0, le=1)
     style: str | None = None
     temperature: float = Field(1.0, ge=0, le=2)
@@ -79,6 +79,8 @@ class Config(Section):
     weights: WeightSettings = WeightSettings()
     spare: bool = True  # a second studio, models loaded, waits to take over
     record: Path | None = None
+    presets: PresetsByName = {}
+    presets_file: Path | None = None  # more presets, and where the control page saves them
     mqtt: MqttSettings = MqttSettings()
 
     @field_validator("record")
@@ -106,7 +108,7 @@ class Config(Section):
 
     def params(self) -> Params:
         """The parameters that the show starts with."""
-        return Params(**{name: getattr(self, name) for name in Params.model_fields})
+        return Params(**{name: getattr(self, name) for name in Params.model_fields if name != "reference"})
 
 
 def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: Any) -> Config:
@@ -116,7 +118,7 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: An
     The bearer token comes from XDANCER_TOKEN or the file. Raises UserError with the path of the first wrong key.
     """
     where = str(path) if path else "config"
-    tree = _read(path) if path else {}
+    tree = read(path) if path else {}
     for key, value in settings.items():
         if value is not None:
             _put(tree, key.replace("__", "."), value)
@@ -167,11 +169,13 @@ def first_error(error: ValidationError, model: type[BaseModel]) -> str:
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
     for part in path:
-        model = model.model_fields[part].annotation  # type: ignore[assignment]
-    return list(model.model_fields)
+        by_name = get_args(model)  # a dictionary of sections
+        model = by_name[1] if by_name else model.model_fields[part].annotation  # type: ignore[assignment]
+    return list(getattr(model, "model_fields", ()))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file. Raises UserError where there are none to be had."""
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as error:

@@ -78,7 +78,7 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         mqtt = mqtt_outlet(config, show, web)
         await mqtt.start()
         ends.push_async_callback(mqtt.stop)
-        show.listeners.append(mqtt.params_changed)
+        show.performer.listeners.append(mqtt.params_changed)
         show.outlets += [web, mqtt]
         if config.record is not None:
             recorder = Recorder(config.record, config.width, config.height)

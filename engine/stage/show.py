@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from engine.audio.meter import Meter
 from engine.audio.source import Source
-from engine.config import Config, first_error
-from engine.params import Change, Params
+from engine.config import Config
+from engine.control.performer import Performer
 from engine.stage.frame import Outlet
 from engine.stage.freerun import FreeRun
 from engine.stage.lag import LoopLag
@@ -20,7 +19,6 @@ from engine.stage.presenter import Presenter
 from engine.stage.studios import Studios
 from engine.studio.frame import StudioFrame, beat_at
 from engine.studio.shared import SoundRing
-from xdancer.errors import UserError
 from xdancer.music.frame import FPS, BeatState
 
 log = logging.getLogger(__name__)
@@ -32,7 +30,7 @@ FREE_QUEUE = 8  # frames of a free run on their way; more are not drawn
 class Show:
     """One show. Made on a running event loop; outlets are added before `run`.
 
-    `outlets` get every frame. `listeners` are called with the parameters after each change. `session` names this run.
+    `outlets` get every frame, `performer` has the parameters. `session` names this run.
     """
 
     def __init__(
@@ -41,7 +39,6 @@ class Show:
         self.config, self.source = config, source
         self.session = secrets.token_hex(4)
         self.outlets: list[Outlet] = []
-        self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self.started = asyncio.Event()  # the studio has its models, the sound has begun
         self.beat = BeatState()
         self.meter = Meter()
@@ -49,8 +46,7 @@ class Show:
         self.presenter = Presenter(config, self.sound, self.outlets)
         self.studios = studios(config, self.sound, self._made)
         self.lag = LoopLag()
-        self._params = config.params()
-        self._apply = "frame"
+        self.performer = Performer(config, self.studios.set, self._styles)
         self._spent = np.zeros(3)
         self._free = FreeRun()
         self._free_queue: asyncio.Queue[int] = asyncio.Queue(FREE_QUEUE)
@@ -59,7 +55,7 @@ class Show:
     @property
     def params(self) -> dict[str, Any]:
         """The parameters as clients see them, with the `apply` of the last change."""
-        return {**self._params.model_dump(), "apply": self._apply}
+        return self.performer.params
 
     @property
     def models(self) -> dict[str, Any]:
@@ -67,25 +63,8 @@ class Show:
         return dict(self.studios.info or {})
 
     def set_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Change some parameters, taking hold as `apply` (frame, beat, bar) says; returns all of them.
-
-        Raises UserError, one line, where a name or value is wrong.
-        """
-        try:
-            change = Change.model_validate(changes)
-        except ValidationError as error:
-            raise UserError(f"params: {first_error(error, Change)}") from None
-        styles = self.models.get("styles", [])
-        if change.style is not None and self.studios.info and change.style not in styles:
-            raise UserError(f"params: style: there is no {change.style!r}, only {', '.join(styles) or 'none'}")
-        if change.renderer == "diffusion":
-            raise UserError("params: renderer: diffusion is not in this version")
-        given = {name: getattr(change, name) for name in change.model_fields_set if name != "apply"}
-        self._params, self._apply = self._params.model_copy(update=given), change.apply
-        self.studios.set(Params(**self._params.model_dump()), change.apply)
-        for listener in self.listeners:
-            listener(self.params)
-        return self.params
+        """As `Performer.set`."""
+        return self.performer.set(changes)
 
     def state(self) -> dict[str, Any]:
         """How the show is doing: for /api/state, the readout and the metrics."""
@@ -124,8 +103,11 @@ class Show:
                 **self.models,
             },
             "loop_lag_p99_ms": round(1000 * self.lag.p99, 2),
-            "params": self.params,
+            **self.performer.state(),
         }
+
+    def _styles(self) -> list[str] | None:
+        return None if self.studios.info is None else list(self.studios.info.get("styles", []))
 
     async def run(self) -> None:
         """Run until cancelled. Raises UserError where the show cannot begin."""
@@ -138,6 +120,7 @@ class Show:
         finally:
             self.source.close()
             await self.studios.stop()
+            self.performer.references.close()
 
     async def _feed(self) -> None:
         """The show clock: one frame of sound after the other, at the pace of the source."""
@@ -177,7 +160,7 @@ class Show:
         self._spent += 0.05 * (np.array(frame.spent) - self._spent)
         self._free.remember(frame)
         if frame.index > self.presenter.newest:
-            self.beat = frame.beat
+            self.beat, self.performer.active = frame.beat, frame.params
         self.presenter.arrived(frame, frame.tokens)
 
     async def _free_run(self) -> None:
@@ -189,7 +172,9 @@ class Show:
             pose, last = self._free.frame(index)
             beat = beat_at(last.beat, index - last.index) if last else BeatState()
             picture = None
-            if not self._params.blackout:
+            dark = self.performer.wanted.blackout  # the one parameter that needs no studio
+            self.performer.active = self.performer.active.model_copy(update={"blackout": dark})
+            if not dark:
                 picture = await asyncio.to_thread(self._picture, pose, beat.beat_phase)
             row = np.zeros((5, 6), np.int16)
             free = StudioFrame(index, row, row, pose, beat, self.meter.level, picture)

@@ -3,14 +3,15 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import select
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from engine.config import Config
-from engine.params import Moment, Params
+from engine.params import MOMENTS, Moment, Params, Wishes
 from engine.studio import process
 from engine.studio.frame import StudioFrame
 from engine.studio.process import Failed, Go, Ready, SetParams
@@ -34,6 +35,7 @@ class StudioProcess:
     def __init__(self, config: Config, params: Params, sound: SoundRing, calls: Calls) -> None:
         self.info: dict[str, Any] | None = None
         self._config, self._params, self._sound, self._calls = config, params, sound, calls
+        self._wishes = Wishes()  # not sent yet
         self._failed: Failed | None = None
         self._gone = False
 
@@ -59,10 +61,12 @@ class StudioProcess:
     def wake(self) -> None:
         """A frame of sound has been written."""
         self._heard.release()
+        self._send_wishes()
 
-    def set(self, params: Params, moment: Moment) -> None:
-        """Change the parameters."""
-        self._send(SetParams(params, moment))
+    def set(self, changes: Mapping[str, Any], moment: Moment) -> None:
+        """Change some parameters."""
+        self._wishes.put(changes, moment)
+        self._send_wishes()
 
     def stop(self) -> None:
         """End the process; nothing is heard of it any more."""
@@ -87,6 +91,17 @@ class StudioProcess:
         self._process = context.Process(target=process.main, args=arguments, name="studio", daemon=True)
         self._process.start()
         theirs.close()
+
+    def _send_wishes(self) -> None:
+        """Send what is wished for, unless the pipe is full: a studio that loads or hangs does not read, and must not
+        stop the stage."""
+        if not self._wishes or self._gone:
+            return
+        room = select.poll()
+        room.register(self._pipe, select.POLLOUT)
+        for moment in MOMENTS:
+            if room.poll(0) and (changes := self._wishes.take([moment])):
+                self._send(SetParams(changes, moment))
 
     def _send(self, message: Go | SetParams) -> None:
         with contextlib.suppress(OSError):  # it has gone, which the reader notices

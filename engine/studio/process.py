@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,9 @@ class Go:
 
 @dataclass(frozen=True)
 class SetParams:
-    params: Params
+    """Values of `Params` by name, from the next `moment` on."""
+
+    changes: Mapping[str, Any]
     moment: Moment
 
 
@@ -87,7 +90,7 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
         while pipe.poll():
             message = pipe.recv()
             if isinstance(message, SetParams):
-                studio.set(message.params, message.moment)
+                studio.set(message.changes, message.moment)
         if not heard.acquire(timeout=PATIENCE) and os.getppid() != stage:
             return
         while position < sound.written:
@@ -106,7 +109,7 @@ def _begin(studio: "Studio", pipe: Connection, sound: SoundRing) -> int:
     while True:
         message = pipe.recv()
         if isinstance(message, SetParams):
-            studio.set(message.params, message.moment)
+            studio.set(message.changes, message.moment)
         elif isinstance(message, Go):
             break
     if message.danced is None or message.tokens is None:

@@ -1,12 +1,13 @@
 """The studio's work, without processes or clocks: sound in, frames of dance out."""
 
 import time
-from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from engine.params import Moment, Params
+from engine.params import MOMENTS, Moment, Params, Wishes
 from engine.studio.frame import StudioFrame, beat_at
 from engine.studio.models import Models
 from xdancer.music.frame import FPS, HOP, BeatState, MusicFrame
@@ -18,7 +19,7 @@ class Studio:
 
     def __init__(self, models: Models, params: Params, lead: int = 0) -> None:
         self.models, self.params, self.lead = models, params, lead
-        self._pending: deque[tuple[Params, Moment]] = deque()
+        self._wishes = Wishes()
         self._sound = np.zeros((0, 2), np.float32)
         self._analyzer = models.analyzer()
         self._first = 0  # the frame that the analyzer counts as 0
@@ -30,9 +31,9 @@ class Studio:
         self._last: StudioFrame | None = None
         self._phases = (0.0, 0.0)
 
-    def set(self, params: Params, moment: Moment = "frame") -> None:
-        """The parameters from the next frame, beat or bar on; at once where no beat is known."""
-        self._pending.append((params, moment))
+    def set(self, changes: Mapping[str, Any], moment: Moment = "frame") -> None:
+        """Change some parameters from the next frame, beat or bar on; at once where no beat is known."""
+        self._wishes.put(changes, moment)
 
     def push(self, samples: np.ndarray, draw: bool = True) -> list[StudioFrame]:
         """Take stereo float32 (n, 2), n >= 0; return the frames they complete. `draw`: with pictures."""
@@ -100,7 +101,7 @@ class Studio:
             tokens = self._mirrored.encode(mirror(pose))[0]
         pose = self._limbs.decode(tokens[None])[0]
         beat = beat_at(music.beat, index - music.index)
-        return StudioFrame(index, tokens, row, pose, beat, music.level, None)
+        return StudioFrame(index, tokens, row, pose, beat, music.level, None, params=self.params)
 
     def _draw(self, frame: StudioFrame) -> np.ndarray:
         if self.params.blackout:
@@ -108,20 +109,18 @@ class Studio:
         return self._drawer.draw(frame.pose, frame.beat.beat_phase)
 
     def _apply(self, beat: BeatState) -> None:
-        """Take over the parameters whose moment has come. They take hold in the order in which they were set."""
+        """Take over the parameters whose moment has come."""
         phases = beat.phases_after(self.lead)
         new_beat, new_bar = (now < before for now, before in zip(phases, self._phases, strict=True))
         self._phases = phases
-        while self._pending:
-            params, moment = self._pending[0]
-            come = {"frame": True, "beat": new_beat, "bar": new_bar}[moment]
-            if not come and beat.tempo > 0:
-                break
-            self._pending.popleft()
-            before, self.params = self.params, params
-            if params.mirror and not before.mirror:
-                self._mirrored = self.models.tokenizer.stream()
-            self._set_handles()
+        if not self._wishes:
+            return
+        come = {"frame": True, "beat": new_beat or beat.tempo <= 0, "bar": new_bar or beat.tempo <= 0}
+        changes = self._wishes.take([moment for moment in MOMENTS if come[moment]])
+        before, self.params = self.params, self.params.model_copy(update=changes)
+        if self.params.mirror and not before.mirror:
+            self._mirrored = self.models.tokenizer.stream()
+        self._set_handles()
 
 
 def _shifted(music: MusicFrame, frames: int) -> MusicFrame:

@@ -2,7 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -101,8 +101,10 @@ class FakeStudio:
         self.info: dict[str, Any] | None = None
         self.waiting = 0
         self.params, self.moment = params, ""
+        self.active = params
         self.went: tuple[int, np.ndarray | None] | None = None
         self.stopped = self.mute = False
+        self.holds = True  # parameters take hold as soon as they are set
         self._lead = config.lead
         self._size = (config.height, config.width)
         self._sound, self._calls = sound, calls
@@ -136,10 +138,17 @@ class FakeStudio:
         pose = np.full((60, 3), 0.5, np.float32)
         pose[:, 0] = index
         picture = np.full((*self._size, 3), index % 256, np.uint8)
-        self._calls.made(self, StudioFrame(index, row, row, pose, BeatState(120.0), -20.0, picture))  # type: ignore[arg-type]
+        made = StudioFrame(index, row, row, pose, BeatState(120.0), -20.0, picture, params=self.active)
+        self._calls.made(self, made)  # type: ignore[arg-type]
 
-    def set(self, params: Params, moment: Moment) -> None:
-        self.params, self.moment = params, moment
+    def set(self, changes: Mapping[str, Any], moment: Moment) -> None:
+        self.params, self.moment = self.params.model_copy(update=dict(changes)), moment
+        if self.holds:
+            self.take_hold()
+
+    def take_hold(self) -> None:
+        """The beat comes that the parameters wait for."""
+        self.active = self.params
 
     def die(self) -> None:
         """Be lost, as a process that crashed."""
