@@ -1,9 +1,12 @@
 """The parameters a performer changes while the show runs, and when a change takes hold."""
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from xdancer.errors import UserError
 
 Moment = Literal["frame", "beat", "bar"]
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
@@ -39,6 +42,17 @@ class Change(Params):
     def given(self) -> dict[str, Any]:
         """The parameters that are set."""
         return {name: getattr(self, name) for name in Params.model_fields if name in self.model_fields_set}
+
+
+def parse_change(text: bytes) -> dict[str, Any]:
+    """A JSON object as a client sends it, unchecked. Raises UserError where it is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):  # a thousand brackets are no change either
+        raise UserError("params: not JSON") from None
+    if not isinstance(value, dict):
+        raise UserError("params: expected a JSON object")
+    return value
 
 
 class Wishes:

@@ -71,7 +71,7 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as ends:
         show = Show(config, source)
-        web = Web(config, show)
+        web = Web(config, show, show.performer)
         await web.start()
         ends.push_async_callback(web.stop)
         running = asyncio.create_task(show.run(), name="show")  # the models load while the rest is being set up

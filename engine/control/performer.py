@@ -96,7 +96,7 @@ class Performer:
             raise UserError(f"params: style: there is no {change.style!r}, only {', '.join(styles or []) or 'none'}")
         why = self._unavailable["renderer"].get(change.renderer)
         if why and "renderer" in change.model_fields_set:
-            raise UserError(f"params: {why}")
+            raise UserError(f"params: renderer: {why}")
         if change.reference is not None:
             if self._unavailable["reference"]:
                 raise UserError(f"params: reference: {self._unavailable['reference']}")
@@ -110,7 +110,7 @@ def _unavailable(config: Config) -> dict[str, Any]:
         try:
             check_renderer(config.model_copy(update={"renderer": name}))
         except UserError as error:
-            renderers[name] = _one_line(str(error))
+            renderers[name] = _one_line(str(error).removeprefix("renderer: "))
     reference = "only the diffusion renderer draws a person from a picture" if "diffusion" in renderers else None
     return {"renderer": renderers, "reference": reference}
 

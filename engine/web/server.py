@@ -1,31 +1,29 @@
 """HTTP: the viewer, WHEP, state, parameters, the tokenizer's decoder, metrics."""
 
-import hmac
-import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Protocol
 
 from aiohttp import web
 
 from engine.config import Config
+from engine.control.performer import Performer
 from engine.stage.frame import ShowFrame
+from engine.web import guard
 from engine.web.broadcast import Broadcast
-from engine.web.whep import CORS, Whep
+from engine.web.control import ControlApi, json_object, refusals
+from engine.web.whep import Whep
 from xdancer import weights
 from xdancer.errors import UserError
 
 log = logging.getLogger(__name__)
 
 MOST_BODY = 64 * 1024
-COOKIE = "xdancer_token"
-LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
+LINGER = 2.0  # seconds in which a body that nobody wanted may still come, so that its sender reads why
 ASSETS = {"viewer.js": "text/javascript", "viewer.css": "text/css"}
 DECODER_FILES = {"decoder.onnx": "application/octet-stream", "config.json": "application/json"}
 POLICY = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data:; frame-ancestors *"
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ShowPort(Protocol):
@@ -43,15 +41,19 @@ class ShowPort(Protocol):
 
 
 class Web:
-    """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`)."""
+    """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`).
 
-    def __init__(self, config: Config, show: ShowPort) -> None:
+    With a `performer` there is a control page.
+    """
+
+    def __init__(self, config: Config, show: ShowPort, performer: Performer | None = None) -> None:
         self._config, self._show = config, show
         self._tokenizer = weights.find("tokenizer", config.weights.tokenizer)
         self._tokenizer_sha256 = weights.sha256(self._tokenizer)
-        self._token = config.token.get_secret_value() if config.token else None
+        self._guard = guard.Guard(config.token)
         self.broadcast = Broadcast(config.width, config.height)
         self.whep = Whep(self.broadcast)
+        self.control = ControlApi(performer, self._whole_state) if performer else None
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
@@ -74,7 +76,9 @@ class Web:
 
     async def start(self) -> None:
         """Listen. Raises UserError where the port is taken or the host is not this machine's."""
-        self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=2.0)
+        self._runner = web.AppRunner(
+            self.app(), access_log=None, logger=guard.log, shutdown_timeout=2.0, lingering_time=LINGER
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._config.host, self._config.port).start()
@@ -87,13 +91,16 @@ class Web:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
+        if self.control:
+            self.control.close()
         await self.whep.close()
         self.broadcast.close()
         if self._runner:
             await self._runner.cleanup()
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard], client_max_size=MOST_BODY)
+        app = web.Application(client_max_size=MOST_BODY)
+        self._guard.install(app)
         app.add_routes(
             [
                 web.get("/", self._page),
@@ -104,37 +111,15 @@ class Web:
                 web.get("/tokenizer/{sha256}/{file}", self._decoder),
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
+                *(self.control.routes() if self.control else ()),
                 *self.whep.routes(),
             ]
         )
         return app
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Who may come in: with a token, whoever has it; without, only pages that this machine itself opened."""
-        if self._token is None:
-            # A foreign page could otherwise reach a loopback server through a name that resolves to it.
-            if request.url.host not in LOCAL_NAMES:
-                return web.Response(status=403, text="only as localhost")
-        elif request.method != "OPTIONS" and not self._has_token(request):
-            headers = CORS | {"WWW-Authenticate": "Bearer"}
-            return web.Response(status=401, text="a bearer token is required", headers=headers)
-        return await handler(request)
-
-    def _has_token(self, request: web.Request) -> bool:
-        assert self._token is not None
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            given = request.cookies.get(COOKIE) or (request.query.get("token", "") if request.path == "/" else "")
-        return hmac.compare_digest(given.encode(), self._token.encode())
-
     async def _page(self, request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-        response = web.Response(text=_viewer("index.html"), content_type="text/html", headers=headers)
-        if self._token is not None and "token" in request.query:
-            # The page's own requests carry it from here on; scripts never see it.
-            response.set_cookie(COOKIE, self._token, httponly=True, samesite="Strict")
-        return response
+        return web.Response(text=_viewer("index.html"), content_type="text/html", headers=headers)
 
     async def _asset(self, request: web.Request) -> web.Response:
         name = request.match_info["asset"]
@@ -144,22 +129,17 @@ class Web:
         return web.json_response(self._whole_state())
 
     def _whole_state(self) -> dict[str, Any]:
-        return self._show.state() | self.broadcast.stats()
+        events = self.control.events if self.control else None
+        pages = {"control": {"pages": events.clients, "dropped": events.dropped}} if events else {}
+        return self._show.state() | self.broadcast.stats() | pages
 
     async def _params(self, request: web.Request) -> web.Response:
         return web.json_response(self._show.params)
 
     async def _change(self, request: web.Request) -> web.Response:
-        try:
-            change = json.loads(await request.text())
-            if not isinstance(change, dict):
-                raise ValueError("expected an object")
-        except ValueError as error:
-            return web.json_response({"error": f"not a JSON object: {error}"}, status=400)
-        try:
+        change = await json_object(request)
+        with refusals():
             return web.json_response(self._show.set_params(change))
-        except UserError as error:
-            return web.json_response({"error": str(error)}, status=422)
 
     async def _decoder(self, request: web.Request) -> web.StreamResponse:
         file = request.match_info["file"]
