@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from engine.control.settings import MidiSettings, OscSettings
 from engine.mqtt.settings import MqttSettings
 from engine.params import Params, PresetsByName
 from xdancer.errors import UserError
@@ -82,6 +83,8 @@ class Config(Section):
     presets: PresetsByName = {}
     presets_file: Path | None = None  # more presets, and where the control page saves them
     mqtt: MqttSettings = MqttSettings()
+    osc: OscSettings = OscSettings()
+    midi: MidiSettings = MidiSettings()
 
     @field_validator("record")
     @classmethod

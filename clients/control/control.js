@@ -264,9 +264,8 @@ function showRecalled() {
 let midi = null;
 function showMidi(fresh) {
   midi = fresh;
-  $("midi").hidden = !midi;
-  if (!midi) return;
-  set($("midi-status"), midi.status);
+  $("midi").hidden = midi.status === "off";
+  set($("midi-status"), midi.status + (midi.kept ? "" : ". What is learnt is forgotten when the show ends: midi.file would keep it."));
   options($("midi-target"), midi.targets, (target) => target);
   attribute($("midi-learn"), "aria-pressed", Boolean(midi.learning));
   set($("midi-learn"), midi.learning ? `Move a knob or press a pad for ${midi.learning} …` : "Learn, then move a knob");

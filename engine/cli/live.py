@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def live(config: "Config", source: "Source", as_json: bool = False) -> int:
     """Run the show until SIGINT or SIGTERM. Raises UserError where it cannot begin."""
+    from engine.control.desk import Desk
     from engine.recorder import Recorder
     from engine.stage.show import Show
     from engine.web.server import Web
@@ -71,9 +72,12 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as ends:
         show = Show(config, source)
-        web = Web(config, show, show.performer)
+        desk = Desk(config, show.performer)
+        web = Web(config, show, show.performer, desk.midi_params)
         await web.start()
         ends.push_async_callback(web.stop)
+        await desk.start()
+        ends.push_async_callback(desk.stop)
         running = asyncio.create_task(show.run(), name="show")  # the models load while the rest is being set up
         mqtt = mqtt_outlet(config, show, web)
         await mqtt.start()

@@ -1,13 +1,12 @@
 """Presets: changes under a name, from the configuration and from a file that the control page may write."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from engine.config import Config, Section, check, read
+from engine.control.files import replace
 from engine.params import Preset, PresetsByName
 from xdancer.errors import UserError
 
@@ -55,7 +54,7 @@ class Presets:
         values = {key: value for key, value in params.items() if key != "reference"}
         tree = {key: preset.model_dump(exclude_unset=True) for key, preset in self._saved.items()} | {name: values}
         saved = dict(check(PresetFile, {"presets": tree}, "presets").presets)
-        _replace(self._path, yaml.safe_dump({"presets": tree}, sort_keys=False, allow_unicode=True))
+        replace(self._path, yaml.safe_dump({"presets": tree}, sort_keys=False, allow_unicode=True))
         self._saved = saved
 
     def listing(self) -> list[dict[str, Any]]:
@@ -64,16 +63,3 @@ class Presets:
             {"name": name, "key": k if k <= 9 else None, "params": preset.model_dump(exclude_unset=True)}
             for k, (name, preset) in enumerate(self.all().items(), 1)
         ]
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file so that a power cut leaves the old one or the new one."""
-    fresh = path.with_name(path.name + ".new")
-    try:
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

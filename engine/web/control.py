@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from engine.control.midi import MidiParams
 from engine.control.performer import Performer
 from engine.control.references import MOST_BYTES
 from engine.params import parse_change
@@ -26,9 +27,14 @@ POLICY = (
 class ControlApi:
     """`state` is the whole of /api/state. Parameters themselves are at /api/params."""
 
-    def __init__(self, performer: Performer, state: Callable[[], dict[str, Any]]) -> None:
-        self._performer = performer
-        self.events = Events({"presets": self._presets, "state": state})
+    def __init__(self, performer: Performer, state: Callable[[], dict[str, Any]], midi: MidiParams | None) -> None:
+        self._performer, self._midi = performer, midi
+        topics: dict[str, Callable[[], Any]] = {"presets": self._presets, "state": state}
+        if midi:
+            topics["midi"] = midi.state
+        self.events = Events(topics)
+        if midi:
+            midi.changed = self.events.changed
         self._uploads = asyncio.Semaphore(2)
         performer.listeners.append(self.events.changed)
 
@@ -41,6 +47,17 @@ class ControlApi:
             web.post("/api/presets/{name}", self._recall),
             web.put("/api/presets/{name}", self._save),
             web.post("/api/reference", self._reference),
+            *self._midi_routes(),
+        ]
+
+    def _midi_routes(self) -> list[web.RouteDef]:
+        if not self._midi:
+            return []
+        return [
+            web.get("/api/midi", self._midi_state),
+            web.post("/api/midi/learn", self._learn),
+            web.delete("/api/midi/learn", self._stop_learning),
+            web.delete("/api/midi/map/{control}", self._forget),
         ]
 
     def close(self) -> None:
@@ -76,6 +93,29 @@ class ControlApi:
             await asyncio.to_thread(presets.save, request.match_info["name"], self._performer.params)
         self.events.changed()
         return web.json_response(self._presets())
+
+    async def _midi_state(self, request: web.Request) -> web.Response:
+        assert self._midi
+        return web.json_response(self._midi.state())
+
+    async def _learn(self, request: web.Request) -> web.Response:
+        """`{"target": "energy"}`: the next control that moves does it."""
+        assert self._midi
+        wish = await json_object(request)
+        with refusals():
+            self._midi.learn(str(wish.get("target")))
+        return await self._midi_state(request)
+
+    async def _stop_learning(self, request: web.Request) -> web.Response:
+        assert self._midi
+        self._midi.stop_learning()
+        return await self._midi_state(request)
+
+    async def _forget(self, request: web.Request) -> web.Response:
+        assert self._midi
+        with refusals():
+            self._midi.forget(request.match_info["control"])
+        return await self._midi_state(request)
 
     async def _reference(self, request: web.Request) -> web.Response:
         """A picture as the body; answers with its name, for the parameter `reference`."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from engine.config import Config
+from engine.control.midi import MidiParams
 from engine.control.performer import Performer
 from engine.stage.frame import ShowFrame
 from engine.web import guard
@@ -43,17 +44,19 @@ class ShowPort(Protocol):
 class Web:
     """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`).
 
-    With a `performer` there is a control page.
+    With a `performer` there is a control page, which can learn `midi`.
     """
 
-    def __init__(self, config: Config, show: ShowPort, performer: Performer | None = None) -> None:
+    def __init__(
+        self, config: Config, show: ShowPort, performer: Performer | None = None, midi: MidiParams | None = None
+    ) -> None:
         self._config, self._show = config, show
         self._tokenizer = weights.find("tokenizer", config.weights.tokenizer)
         self._tokenizer_sha256 = weights.sha256(self._tokenizer)
         self._guard = guard.Guard(config.token)
         self.broadcast = Broadcast(config.width, config.height)
         self.whep = Whep(self.broadcast)
-        self.control = ControlApi(performer, self._whole_state) if performer else None
+        self.control = ControlApi(performer, self._whole_state, midi) if performer else None
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
