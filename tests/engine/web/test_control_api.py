@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mido
 import pytest
 from aiohttp import ClientSession
 from PIL import Image
 from pretend import PretendShow
 
 from engine.config import load
+from engine.control.desk import Desk
 from engine.web import events
 from engine.web.server import Web
 
@@ -159,3 +161,24 @@ async def test_open_pages_do_not_hold_up_the_end(running: Running) -> None:
         await event(answer, "state")
         async with asyncio.timeout(1.5):  # the server would wait 2 s for a request that goes on
             await running.web.stop()
+
+
+async def test_midi_is_learnt_from_the_page(tmp_path: Path) -> None:
+    config = load(None, ["port=0", "presets.Drop={energy: 1}", "midi.map={control 1 7: energy}"])
+    show = PretendShow(config=config)
+    desk = Desk(config, show.performer)
+    web = Web(config, show, show.performer, desk.midi_params)
+    await web.start()
+    async with ClientSession(web.address) as client, client.get("/api/events") as answer:
+        assert (await event(answer, "midi"))["map"] == {"control 1 7": "energy"}
+        assert (await client.post("/api/midi/learn", json={"target": "preset Drop"})).status == 200
+        assert (await event(answer, "midi"))["learning"] == "preset Drop"
+        desk.midi_params._turned("note", 36, 100, mido.Message("note_on", channel=9, note=36, velocity=100))
+        assert (await event(answer, "midi"))["map"]["note 10 36"] == "preset Drop"
+        assert (await client.delete("/api/midi/map/note 10 36")).status == 200
+        assert "nothing" in await error(await client.delete("/api/midi/map/note 10 36"), 422)
+        assert "to learn" in await error(await client.post("/api/midi/learn", json={"target": "../x"}), 422)
+        assert (await client.post("/api/midi/learn", json={"target": "hold"})).status == 200
+        assert (await (await client.delete("/api/midi/learn")).json())["learning"] is None
+    await web.stop()
+    await desk.stop()
