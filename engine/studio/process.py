@@ -87,21 +87,22 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
     pipe.send(Ready(models.info()))
     position = _begin(studio, pipe, sound)
     while True:
-        while pipe.poll():
+        while pipe.poll():  # before every frame: a studio that is always a little behind must hear of a blackout too
             message = pipe.recv()
             if isinstance(message, SetParams):
                 studio.set(message.changes, message.moment)
-        if not heard.acquire(timeout=PATIENCE) and os.getppid() != stage:
-            return
-        while position < sound.written:
-            draw = sound.written - position <= BEHIND
-            made = studio.push(sound.read(position, position + 1), draw)
-            position += 1
-            for frame in made:
-                while not frames.put(frame, PATIENCE):
-                    if os.getppid() != stage:
-                        return
-                pipe.send(None)  # there is something in the ring
+        if position >= sound.written:
+            if not heard.acquire(timeout=PATIENCE) and os.getppid() != stage:
+                return
+            continue
+        draw = sound.written - position <= BEHIND
+        made = studio.push(sound.read(position, position + 1), draw)
+        position += 1
+        for frame in made:
+            while not frames.put(frame, PATIENCE):
+                if os.getppid() != stage:
+                    return
+            pipe.send(None)  # there is something in the ring
 
 
 def _begin(studio: "Studio", pipe: Connection, sound: SoundRing) -> int:
