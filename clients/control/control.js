@@ -136,9 +136,9 @@ async function again() {
 // ---- what is
 
 const SAYS = {
-  energy: (value) => (value === null ? "as the music wills" : `${Math.round(100 * value)} %`),
+  energy: (value) => (value === null ? "by the music" : `${Math.round(100 * value)} %`),
   temperature: (value) => value.toFixed(2),
-  style: (value) => value ?? "as the music wills",
+  style: (value) => value ?? "by the music",
   seed: String,
   renderer: (value) => (value === "diffusion" ? "person" : value),
   reference: (value) => value ?? "as configured",
@@ -168,7 +168,7 @@ function show(fresh) {
     const now = says(active[name]);
     set($(`${name}-now`), waits ? `${now} → ${says(params[name])} ${WHEN[pending[name]]}` : now);
   }
-  options($("style"), ["", ...(state.studio?.styles || [])], (name) => name || "As the music wills");
+  options($("style"), ["", ...(state.studio?.styles || [])], (name) => name || "By the music");
   if (!ours("energy")) $("energy").value = params.energy ?? 0.5;
   if (!ours("temperature")) $("temperature").value = params.temperature;
   if (!ours("style") && document.activeElement !== $("style")) $("style").value = params.style ?? "";

@@ -89,9 +89,7 @@ async def test_a_wish_waits_for_its_bar_and_then_is_so(page: Page) -> None:
         assert pretended.performer.active.mirror is False
         await page.get_by_label("Energy").fill("0.25")
         await wanted(page, pretended, energy=0.25)
-        await until(
-            page, "document.getElementById('energy-now').textContent === 'as the music wills → 25 % on the bar'"
-        )
+        await until(page, "document.getElementById('energy-now').textContent === 'by the music → 25 % on the bar'")
         pretended.strike("bar")
         await until(page, "document.getElementById('energy-now').textContent === '25 %'")
         assert await page.get_attribute("#mirror", "aria-pressed") == "true"

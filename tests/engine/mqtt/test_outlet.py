@@ -155,13 +155,13 @@ async def test_params_set_reaches_the_show_and_nonsense_does_not(mosquitto, tool
     await out.start()
     await tools.until(lambda: out.connected)
     await asyncio.sleep(0.3)
-    for payload in ("not json", "[1, 2]", '{"colour": 1}', "\xff", '{"energy": 0.25, "apply": "bar"}'):
+    for payload in ("not json", "[" * 60_000, "[1, 2]", '{"colour": 1}', "\xff", '{"energy": 0.25, "apply": "bar"}'):
         command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(mosquitto.port), "-t", f"{TREE}/params/set"]
         await asyncio.to_thread(subprocess.run, [*command, "-m", payload], check=True)
     await tools.until(lambda: bool(got))
     assert out.connected and got == [{"energy": 0.25, "apply": "bar"}]
     await out.stop()
-    assert len([record for record in caplog.records if "params/set" in record.getMessage()]) == 4
+    assert len([record for record in caplog.records if "params/set" in record.getMessage()]) == 5
 
 
 async def test_the_embedded_broker_serves_tcp_and_websocket(subscribe, tools) -> None:
