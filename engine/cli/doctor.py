@@ -16,7 +16,8 @@ from engine.cli.common import add_json, emit
 APT = "apt-get install "
 SOUNDFONTS = ("/usr/share/sounds/sf2/FluidR3_GM.sf2", "/usr/share/soundfonts/FluidR3_GM.sf2")
 CODECS = {"libx264": "H.264 video", "libvpx": "VP8 video", "libopus": "Opus sound", "aac": "AAC sound"}
-PACKAGES = ("aiohttp", "aiomqtt", "aiortc", "amqtt", "av", "cv2", "numpy", "pydantic", "safetensors", "scipy")
+PACKAGES = ("aiohttp", "aiomqtt", "aiortc", "amqtt", "av", "cv2", "numpy", "PIL", "pydantic", "pythonosc",
+            "safetensors", "scipy")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     checks: list[Check] = []
     groups: list[Callable[[], Iterator[Check]]] = [
-        _python, _packages, _torch, _codecs, _weights, lambda: _ports(args.port), _sound, _test_tools
+        _python, _packages, _torch, _codecs, _weights, lambda: _ports(args.port), _sound, _midi, _test_tools
     ]  # fmt: skip
     for group in tqdm(groups, desc="looking", leave=False, disable=args.json or not sys.stderr.isatty()):
         checks += group()
@@ -157,10 +158,29 @@ def _sound() -> Iterator[Check]:
         yield Check("sound input", True, f"device:{name}", "extra")
 
 
+def _midi() -> Iterator[Check]:
+    from engine.control.midi import midi_client
+
+    try:
+        client = midi_client()
+    except ImportError:
+        yield Check("MIDI input", False, "no python-rtmidi", "extra", "pip install 'xdancer[midi]'; for `midi.port`")
+        return
+    if client is None:
+        yield Check("MIDI input", False, "no MIDI system answers", "extra", "Linux: modprobe snd-seq, or start JACK")
+        return
+    names = client.get_ports()
+    client.delete()
+    if not names:
+        yield Check("MIDI input", False, "no controller", "extra", "plug one in")
+    for name in names:
+        yield Check("MIDI input", True, name, "extra")
+
+
 def _test_tools() -> Iterator[Check]:
     for program, package in (
         ("mosquitto", "mosquitto"), ("mosquitto_sub", "mosquitto-clients"), ("fluidsynth", "fluidsynth"),
-        ("pulseaudio", "pulseaudio"),
+        ("pulseaudio", "pulseaudio"), ("jackd", "jackd2"),
     ):  # fmt: skip
         path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
         yield Check(program, path is not None, path or "not found", "tests", APT + package)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -26,6 +27,17 @@ RANGES = {"energy": 1.0, "temperature": 2.0, "seed": 127.0}
 Handler = Callable[[Any], None]
 
 
+def midi_client() -> Any:
+    """A client of the first MIDI system that works here (ALSA, CoreMIDI, JACK, …), which knows its ports; None where
+    none does. Raises ImportError without python-rtmidi."""
+    import rtmidi
+
+    for api in rtmidi.get_compiled_api():
+        with contextlib.suppress(Exception):  # each system has failures of its own
+            return rtmidi.MidiIn(rtapi=api, name="xdancer")
+    return None
+
+
 class MidiPort:
     """A controller's port, opened when it is there and anew when it comes back.
 
@@ -43,12 +55,8 @@ class MidiPort:
         self._watching: asyncio.Task[None] | None = None
         self._port: Any = None
         self._name = ""
-        if wanted != "off":
-            try:
-                import rtmidi
-            except ImportError:
-                raise UserError("midi.port: python-rtmidi is not installed; pip install 'xdancer[midi]'") from None
-            self._rtmidi = rtmidi
+        if wanted != "off" and importlib.util.find_spec("rtmidi") is None:
+            raise UserError("midi.port: python-rtmidi is not installed; pip install 'xdancer[midi]'")
 
     def on(self, kind: str, handler: Handler) -> None:
         self._handlers.setdefault(kind, []).append(handler)
@@ -66,7 +74,7 @@ class MidiPort:
         self._close()
 
     async def _watch(self) -> None:
-        looker = await asyncio.to_thread(self._client)
+        looker = await asyncio.to_thread(midi_client)
         if looker is None:
             self.status = "this machine has no MIDI"
             log.warning("midi: %s; the show goes on without", self.status)
@@ -83,17 +91,10 @@ class MidiPort:
         finally:
             looker.delete()
 
-    def _client(self) -> Any:
-        """A client of the first MIDI system that works here (ALSA, CoreMIDI, JACK, …); None where none does."""
-        for api in self._rtmidi.get_compiled_api():
-            with contextlib.suppress(Exception):  # each system has failures of its own
-                return self._rtmidi.MidiIn(rtapi=api, name="xdancer")
-        return None
-
     def _open(self, names: list[str]) -> None:
         named = [(k, name) for k, name in enumerate(names) if self._matches(name)]
         self.status = f"waiting for {self._wanted!r}; there are {', '.join(names) or 'no ports'}"
-        port = self._client() if named else None
+        port = midi_client() if named else None
         if port is None:
             return
         try:
