@@ -1,19 +1,24 @@
-# `make live` starts the show, `make test` runs every test; both make the environment first.
+# `make live` starts the show, `make test` runs every test, `make soak` a night; all make the environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What the tests drive for real, as Debian names it.
 PACKAGES := chromium mosquitto mosquitto-clients fluidsynth fluid-soundfont-gm libportaudio2 pulseaudio \
-            pulseaudio-utils libasound2-plugins jackd2
+            pulseaudio-utils libasound2-plugins jackd2 $(shell command -v npm >/dev/null || echo nodejs npm)
 
-.PHONY: live test check setup packages peers clean
+.PHONY: live test soak check setup packages peers visualizer clean
 
 live: setup
 	$(BIN)/xdancer live --audio demo
 
 test: setup packages check
 	$(BIN)/pytest
+
+# An hour of the show: fifteen minutes of the clock with everything that goes wrong in a night, the rest in virtual time.
+soak: setup
+	$(BIN)/xdancer soak --minutes 15
+	$(BIN)/xdancer soak --fast --minutes 45
 
 check: setup
 	$(BIN)/ruff check .
@@ -48,5 +53,9 @@ packages:
 peers: setup
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[peers]'
 
+# The page at /visualizer/ with onnxruntime's WebAssembly, which is too large for the repository; needs node.
+visualizer:
+	cd clients/visualizer && npm ci --no-audit --no-fund && npm run build
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) clients/visualizer/node_modules build dist *.egg-info

@@ -16,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from engine.control.settings import MidiSettings, OscSettings
 from engine.mqtt.settings import MqttSettings
+from engine.osc_out import OscOutSettings
 from engine.params import Params, PresetsByName
 from xdancer.errors import UserError
 
 TOKEN_VARIABLE = "XDANCER_TOKEN"
+ICE_URL = re.compile(r"stuns?:[\w.-]+(:\d+)?|turns?:[\w.-]+(:\d+)?(\?transport=(udp|tcp))?")
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -46,6 +48,29 @@ class AudioSettings(Section):
     loop: bool = False
 
 
+class IceServer(Section):
+    """A STUN or TURN server, for viewers that no direct way leads to; `credential` is told to those who may watch."""
+
+    urls: list[str] = Field(min_length=1)
+    username: str | None = None
+    credential: SecretStr | None = None
+
+    @field_validator("urls")
+    @classmethod
+    def _urls_are_servers(cls, value: list[str]) -> list[str]:
+        for url in value:
+            if not ICE_URL.fullmatch(url):
+                raise ValueError(f"{url!r} is not stun:HOST[:PORT] or turn:HOST[:PORT][?transport=udp|tcp]")
+        return value
+
+
+class WhipOutSettings(Section):
+    """Where the show is published by WHIP (RFC 9725), `url` None: nowhere. `token` is that server's bearer token."""
+
+    url: str | None = Field(None, pattern=r"^https?://[^/\s]+")
+    token: SecretStr | None = None
+
+
 class WeightSettings(Section):
     """Each a shipped name, a folder or a hub id. `live` is the newest shipped."""
 
@@ -55,7 +80,9 @@ class WeightSettings(Section):
 
 class Config(Section):
     """One show. `delay_ms` is how much later than the studio hears it a frame is on show; a show that is often late
-    raises it by itself up to `delay_most_ms`. `lead` (frames) is for `presentation: anticipate`."""
+    raises it by itself up to `delay_most_ms`. `lead` (frames) is for `presentation: anticipate`; without it it is
+    measured. `record` is a film of the show from its beginning; films begun while it runs go to the folder
+    `recordings`. `bitrate` is the picture's in bits per second, where a viewer's line carries it."""
 
     show: str = Field("main", pattern=r"^[^/+#\x00]+$")
     host: str = "127.0.0.1"
@@ -65,9 +92,13 @@ class Config(Section):
     presentation: Literal["delay", "anticipate"] = "delay"
     delay_ms: int = Field(250, ge=0, le=5000)
     delay_most_ms: int = Field(1000, ge=0, le=5000)
-    lead: int = Field(0, ge=0, le=60)
+    lead: int | None = Field(None, ge=0, le=60)
+    trim_ms: int = Field(0, ge=-500, le=500)
     width: int = Field(512, ge=64, le=4096, multiple_of=2)
     height: int = Field(896, ge=64, le=4096, multiple_of=2)
+    bitrate: int = Field(4_000_000, ge=100_000, le=50_000_000)
+    ice_servers: list[IceServer] = []
+    whip_out: WhipOutSettings = WhipOutSettings()
     seed: int = Field(0, ge=0, lt=2**32)
     energy: float | None = Field(None, ge=0, le=1)
     style: str | None = None
@@ -75,16 +106,19 @@ class Config(Section):
     mirror: bool = False
     hold: bool = False
     blackout: bool = False
+    flash: bool = False
     renderer: Literal["skeleton", "diffusion"] = "skeleton"
     reference: str | None = None
     weights: WeightSettings = WeightSettings()
     spare: bool = True  # a second studio, models loaded, waits to take over
     record: Path | None = None
+    recordings: Path = Path("recordings")
     presets: PresetsByName = {}
     presets_file: Path | None = None  # more presets, and where the control page saves them
     mqtt: MqttSettings = MqttSettings()
     osc: OscSettings = OscSettings()
     midi: MidiSettings = MidiSettings()
+    osc_out: OscOutSettings = OscOutSettings()
 
     @field_validator("record")
     @classmethod
@@ -129,8 +163,9 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: An
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise UserError(f"{override!r}: expected key=value, for example mqtt.url=off")
-        if key == "token":
-            raise UserError(f"token: not on the command line, where others can read it; set {TOKEN_VARIABLE}")
+        if key.rpartition(".")[2] == "token":
+            instead = f"set {TOKEN_VARIABLE}" if key == "token" else "put it into the --config file"
+            raise UserError(f"{key}: not on the command line, where others can read it; {instead}")
         try:
             _put(tree, key, yaml.load(value, Loader))
         except yaml.YAMLError:
@@ -171,10 +206,11 @@ def first_error(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    kind: Any = model
     for part in path:
-        by_name = get_args(model)  # a dictionary of sections
-        model = by_name[1] if by_name else model.model_fields[part].annotation  # type: ignore[assignment]
-    return list(getattr(model, "model_fields", ()))
+        of = get_args(kind)  # a list of sections, or a dictionary of them
+        kind = of[-1] if of else kind.model_fields[part].annotation
+    return list(getattr(kind, "model_fields", ()))
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -18,7 +18,9 @@ class Params(BaseModel):
     """What is danced and drawn. `mirror` and `hold` are in the tokens; `blackout` leaves only the picture dark.
 
     `energy` in [0, 1]; None leaves it to the music, as `style` None does. `reference` names a picture that was
-    uploaded (`engine.control.references`), never a file; None is the one that the configuration names.
+    uploaded (`engine.control.references`), never a file; None is the one that the configuration names. `trim_ms`: how
+    much later than its sound a frame is on show, where the show anticipates; for the room's own delay. `flash`: a white
+    picture on each beat, to find that delay by.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,6 +34,8 @@ class Params(BaseModel):
     renderer: Literal["skeleton", "diffusion"] = "skeleton"
     reference: str | None = Field(None, pattern="^[0-9a-f]{16}$")
     seed: int = Field(0, ge=0, lt=2**32)
+    trim_ms: int = Field(0, ge=-500, le=500)
+    flash: bool = False
 
 
 class Change(Params):

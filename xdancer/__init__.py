@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xdancer.choreographer import Choreographer
     from xdancer.music import MusicAnalyzer
-    from xdancer.renderer import SkeletonRenderer
+    from xdancer.renderer import Renderer, SkeletonRenderer
     from xdancer.tokenizer import PoseTokenizer
 
-__all__ = ["Choreographer", "MusicAnalyzer", "PoseTokenizer", "SkeletonRenderer"]
+__all__ = ["Choreographer", "MusicAnalyzer", "PoseTokenizer", "Renderer", "SkeletonRenderer"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Choreographer": "xdancer.choreographer",
     "MusicAnalyzer": "xdancer.music",
     "PoseTokenizer": "xdancer.tokenizer",
+    "Renderer": "xdancer.renderer",
     "SkeletonRenderer": "xdancer.renderer",
 }
 

@@ -140,6 +140,7 @@ const SAYS = {
   temperature: (value) => value.toFixed(2),
   style: (value) => value ?? "by the music",
   seed: String,
+  trim_ms: (value) => `${value > 0 ? "+" : ""}${value} ms`,
   renderer: (value) => (value === "diffusion" ? "person" : value),
   reference: (value) => value ?? "as configured",
 };
@@ -173,6 +174,10 @@ function show(fresh) {
   if (!ours("temperature")) $("temperature").value = params.temperature;
   if (!ours("style") && document.activeElement !== $("style")) $("style").value = params.style ?? "";
   if (!ours("seed") && document.activeElement !== $("seed")) $("seed").value = params.seed;
+  $("trim").hidden = state.presentation !== "anticipate";
+  if (!ours("trim_ms")) $("trim_ms").value = params.trim_ms;
+  attribute($("flash"), "aria-pressed", ours("flash") ? (wishes.flash ?? params.flash) : params.flash);
+  attribute($("trim_ms"), "aria-valuetext", SAYS.trim_ms(params.trim_ms));
   if (!ours("renderer")) $("renderer").value = params.renderer;
   attribute($("energy-auto"), "aria-pressed", params.energy === null);
   attribute($("energy"), "aria-valuetext", SAYS.energy(params.energy));
@@ -292,8 +297,9 @@ for (const [name, key] of Object.entries(SWITCHES)) {
     wish(name, on);
   });
 }
-for (const name of ["energy", "temperature"]) $(name).addEventListener("input", (event) => wish(name, event.target.valueAsNumber));
+for (const name of ["energy", "temperature", "trim_ms"]) $(name).addEventListener("input", (event) => wish(name, event.target.valueAsNumber));
 $("energy-auto").addEventListener("click", () => wish("energy", state?.params.energy === null ? $("energy").valueAsNumber : null));
+$("flash").addEventListener("click", () => wish("flash", !state?.params.flash));
 $("style").addEventListener("change", (event) => wish("style", event.target.value || null));
 $("renderer").addEventListener("change", (event) => wish("renderer", event.target.value));
 $("seed").addEventListener("change", (event) => event.target.checkValidity() && event.target.value && wish("seed", event.target.valueAsNumber));

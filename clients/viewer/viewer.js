@@ -14,12 +14,15 @@ const LAYOUTS = ["single", "trio", "mirror"];
 const RETRY = { first: 500, most: 8000 }; // ms
 const STALL = 4000; // ms without a frame after which a connected session counts as lost
 const SETTING_UP = 15000; // ms that setting one up may take
+const NTP_EPOCH = Date.UTC(1970, 0) - Date.UTC(1900, 0); // ms from NTP's year zero to Unix's
+const REPORT = 3000; // ms between reports of the delivery
 const IDLE = 2500; // ms without a movement after which the cursor hides
 
 let session = null; // { peer, url }
 let retry = RETRY.first;
 let lastFrame = performance.now();
 let state = {};
+let ahead = 0; // ms by which the show's clock is ahead of this page's
 let clockOffset = null; // ms from this page's clock to the frame on screen, for the beat lights
 
 // ---- layout
@@ -72,7 +75,10 @@ async function connect() {
     if (["failed", "closed"].includes(peer.connectionState) && session === mine) reconnect("The connection was lost.");
   };
   try {
-    await peer.setLocalDescription(await peer.createOffer());
+    const offer = await peer.createOffer();
+    // Opus is played in mono unless the offer asks for both ears (RFC 7587, section 6.1).
+    offer.sdp = offer.sdp.replace(/(a=fmtp:\d+ [^\r\n]*useinbandfec=1)/, "$1;stereo=1");
+    await peer.setLocalDescription(offer);
     await gathered(peer);
     const answer = await fetch("whep", {
       method: "POST",
@@ -137,7 +143,9 @@ function watchFrames() {
 // ---- sound
 
 function offerSound() {
-  $("sound").hidden = !dancer.muted;
+  const silent = state.presentation === "anticipate"; // the room hears it
+  $("sound").hidden = silent || !dancer.muted;
+  $("mute").hidden = silent;
   $("mute").setAttribute("aria-pressed", String(!dancer.muted));
 }
 
@@ -216,6 +224,19 @@ async function measure() {
   });
 }
 
+// Where the room hears the music itself, the show must know how long a picture takes from there to this screen.
+async function reportDelivery() {
+  if (!session || state.presentation !== "anticipate" || session.peer.connectionState !== "connected") return;
+  for (const report of (await session.peer.getStats()).values()) {
+    if (report.type !== "inbound-rtp" || report.kind !== "video" || !report.jitterBufferEmittedCount) continue;
+    const buffered = (1000 * report.jitterBufferDelay) / report.jitterBufferEmittedCount;
+    const left = report.estimatedPlayoutTimestamp && report.estimatedPlayoutTimestamp - NTP_EPOCH;
+    const ms = left ? Date.now() + ahead - left : buffered; // by the sender's clock, or what is known without it
+    const body = JSON.stringify({ ms });
+    fetch("api/delivery", { method: "POST", headers: headers({ "Content-Type": "application/json" }), body }).catch(() => {});
+  }
+}
+
 function rows(values) {
   $("readout").replaceChildren(...Object.entries(values).flatMap(([name, value]) => {
     const [term, text] = [document.createElement("dt"), document.createElement("dd")];
@@ -226,10 +247,13 @@ function rows(values) {
 
 async function ask() {
   try {
+    const asked = Date.now();
     const answer = await fetch("api/state", { headers: headers() });
     if (answer.ok) {
       state = await answer.json();
       clockOffset = performance.now();
+      ahead = 1000 * state.now - (asked + Date.now()) / 2;
+      offerSound();
     }
   } catch {
     state = {}; // the next one may come through
@@ -271,9 +295,11 @@ setInterval(() => {
 }, 1000);
 setInterval(() => document.body.classList.contains("info") && ask().then(measure), 1000);
 setInterval(() => document.body.classList.contains("info") && light(), 40);
+setInterval(() => state.presentation === "anticipate" && ask().then(reportDelivery), REPORT);
 
 applyLayout();
 moved();
 keepAwake();
 watchFrames();
+ask();
 connect();

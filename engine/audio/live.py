@@ -14,24 +14,17 @@ MOST_SKEW = 5e-4  # sound cards differ by less; more would be heard
 RETRY_FIRST, RETRY_MOST = 0.5, 15.0  # seconds between attempts, doubled from one to the next
 
 
-class LiveSource:
-    """Runs `_listen` in a thread, and again after it has failed, ever later. `held` is the sound kept against jitter,
-    in seconds; `reconnects` counts the attempts after the first."""
+class Buffered:
+    """Sound put into `_fifo` at another's pace and pulled at the show's. `held` is the sound kept against jitter, in
+    seconds."""
 
-    def __init__(self, label: str, held: float, capacity: float) -> None:
-        self.label = label
-        self.status = "connecting"
-        self.reconnects = self.underruns = 0
+    def __init__(self, label: str, status: str, held: float, capacity: float) -> None:
+        self.label, self.status = label, status
+        self.underruns = 0
         self._target = HOP + int(held * SAMPLE_RATE)  # in the fifo, before a frame is taken
         self._fifo = Fifo(int(capacity * SAMPLE_RATE))
         self._smooth = float(self._target)
         self._primed = False
-        self._stop = threading.Event()
-        self._wait = RETRY_FIRST
-        self._thread = threading.Thread(target=self._run, name=f"audio {label}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
 
     def pull(self) -> np.ndarray:
         fill = self._fifo.fill
@@ -53,6 +46,21 @@ class LiveSource:
         if not self._primed:
             return 0.0
         return float(np.clip(0.05 * (self._smooth - self._target) / SAMPLE_RATE, -MOST_SKEW, MOST_SKEW))
+
+
+class LiveSource(Buffered):
+    """Runs `_listen` in a thread, and again after it has failed, ever later; `reconnects` counts the attempts after the
+    first."""
+
+    def __init__(self, label: str, held: float, capacity: float) -> None:
+        super().__init__(label, "connecting", held, capacity)
+        self.reconnects = 0
+        self._stop = threading.Event()
+        self._wait = RETRY_FIRST
+        self._thread = threading.Thread(target=self._run, name=f"audio {label}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
 
     def close(self) -> None:
         self._stop.set()

@@ -47,7 +47,9 @@ def open_source(settings: AudioSettings) -> Source:
 
         return DeviceSource(name.partition(":")[2])
     if name == "browser":
-        raise UserError("audio.source: sound from a browser is not built in yet; use a file, a URL or device")
+        from engine.audio.browser import BrowserSource
+
+        return BrowserSource()
     if separator:
         if scheme.lower() not in SCHEMES:
             raise UserError(f"audio.source: {scheme}:// is not supported; there are {', '.join(SCHEMES)}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.audio.files import demo_source
 from engine.stage.frame import Outlet, ShowFrame
 from xdancer.music.demo import click_track
 from xdancer.music.frame import FPS, HOP, BeatState
@@ -22,7 +23,10 @@ LOUD = 0.3
 class ClickFlash:
     """What `engine.web.server.Web` needs of a show."""
 
+    session = "clickflash"
+
     def __init__(self, width: int = 512, height: int = 896) -> None:
+        self.source = demo_source()
         self._sound = click_track(60.0, tempo=120.0).samples
         self._dark = np.full((height, width, 3), 16, np.uint8)
         self._white = np.full((height, width, 3), 255, np.uint8)
@@ -33,6 +37,9 @@ class ClickFlash:
 
     def set_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         return {}
+
+    def delivered(self, seconds: float) -> None:
+        pass
 
     def state(self) -> dict[str, Any]:
         return {"tempo": 120.0, "delay_ms": round(1000 * DELAY)}

@@ -43,7 +43,7 @@ def report(result: dict[str, Any]) -> str:
 
 def _measure(draw: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
     """Processor time a frame: what others on the machine take does not count."""
-    poses = _swaying()
+    poses = swaying()
     draw(poses[0])
     spent = []
     for pose in poses:
@@ -53,7 +53,7 @@ def _measure(draw: Callable[[np.ndarray], np.ndarray]) -> dict[str, float]:
     return {"p50": float(np.percentile(spent, 50)), "p99": float(np.percentile(spent, 99))}
 
 
-def _swaying() -> np.ndarray:
+def swaying() -> np.ndarray:
     """A standing figure 680 px tall that sways: float32 (FRAMES, 60, 3)."""
     from xdancer.pose.layout import N_JOINTS
 

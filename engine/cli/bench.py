@@ -6,15 +6,18 @@ from pathlib import Path
 
 from engine.cli.common import add_json, emit
 
-STAGES = ("music", "tokenizer", "choreographer", "renderer", "mqtt", "live")
+STAGES = ("music", "tokenizer", "choreographer", "renderer", "diffusion", "mqtt", "web", "live")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser("bench", help="speed and memory of each stage, ratios against a named peer")
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; all where none is named")
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure the live show (default 60)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to measure live and web (default 60)")
     parser.add_argument(
         "--picture", type=Path, metavar="PNG", help="of the live show: also keep a picture of the viewer"
+    )
+    parser.add_argument(
+        "--pace", type=float, default=1.0, help="web: of real time, less where the machine cannot keep up (default 1)"
     )
     add_json(parser)
     parser.set_defaults(run=run)

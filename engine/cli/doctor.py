@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import platform
+import resource
 import shutil
 import socket
 import subprocess
@@ -16,8 +17,13 @@ from engine.cli.common import add_json, emit
 APT = "apt-get install "
 SOUNDFONTS = ("/usr/share/sounds/sf2/FluidR3_GM.sf2", "/usr/share/soundfonts/FluidR3_GM.sf2")
 CODECS = {"libx264": "H.264 video", "libvpx": "VP8 video", "libopus": "Opus sound", "aac": "AAC sound"}
-PACKAGES = ("aiohttp", "aiomqtt", "aiortc", "amqtt", "av", "cv2", "numpy", "PIL", "pydantic", "pythonosc",
+PACKAGES = ("aiohttp", "aiomqtt", "aiortc", "amqtt", "av", "cv2", "numpy", "PIL", "psutil", "pydantic", "pythonosc",
             "safetensors", "scipy")  # fmt: skip
+EXTRAS = {  # what a show can do without: the module, what for, how to get it
+    "aalink": ("beats by Ableton Link", "pip install 'xdancer[link]'"),
+}
+FILES_MOST = 2048  # open files: a viewer takes three or four
+DISK_LEAST = 5e9  # bytes: a night of film
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
     checks: list[Check] = []
     groups: list[Callable[[], Iterator[Check]]] = [
-        _python, _packages, _torch, _codecs, _weights, lambda: _ports(args.port), _sound, _midi, _test_tools
+        _python, _packages, _extras, _torch, _codecs, _weights, lambda: _ports(args.port),
+        _sound, _midi, _room, _test_tools,
     ]  # fmt: skip
     for group in tqdm(groups, desc="looking", leave=False, disable=args.json or not sys.stderr.isatty()):
         checks += group()
@@ -81,6 +88,17 @@ def _packages() -> Iterator[Check]:
             yield Check(name, True, str(getattr(module, "__version__", "installed")), "show")
 
 
+def _extras() -> Iterator[Check]:
+    for name, (what, fix) in EXTRAS.items():
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # some come with libraries that the system lacks
+            missing = isinstance(error, ModuleNotFoundError)
+            yield Check(name, False, f"no {what}" if missing else _first_line(error), "extra", fix)
+        else:
+            yield Check(name, True, what, "extra")
+
+
 def _torch() -> Iterator[Check]:
     try:
         import torch
@@ -113,17 +131,27 @@ def _codecs() -> Iterator[Check]:
 
 
 def _weights() -> Iterator[Check]:
+    from engine.config import Config
+    from engine.studio.models import load_models
     from xdancer import weights
     from xdancer.errors import UserError
 
+    fix = "pip install --force-reinstall xdancer"
     for part in ("beats", "tokenizer", "choreographer"):
         try:
             folder = weights.find(part, "live")
             weights.load_arrays(folder)
         except UserError as error:
-            yield Check(f"weights {part}", False, str(error), "show", "pip install --force-reinstall xdancer")
+            yield Check(f"weights {part}", False, str(error), "show", fix)
         else:
             yield Check(f"weights {part}", True, f"{folder.name}, sha256 {weights.sha256(folder)[:12]}", "show")
+    try:
+        models = load_models(Config())
+    except UserError as error:
+        yield Check("a frame of dance", False, str(error), "show", fix)
+    else:
+        dancers = f"{models.choreographer.name} on tokenizer {models.tokenizer.name}"
+        yield Check("a frame of dance", True, f"choreographer {dancers}", "show")
 
 
 def _ports(port: int) -> Iterator[Check]:
@@ -175,6 +203,16 @@ def _midi() -> Iterator[Check]:
         yield Check("MIDI input", False, "no controller", "extra", "plug one in")
     for name in names:
         yield Check("MIDI input", True, name, "extra")
+
+
+def _room() -> Iterator[Check]:
+    """For many viewers, and for a night of film."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    enough = files == resource.RLIM_INFINITY or files >= FILES_MOST
+    yield Check("open files", enough, f"at most {files}", "extra", f"for hundreds of viewers: ulimit -n {FILES_MOST}")
+    free = shutil.disk_usage(".").free
+    yield Check("disk", free >= DISK_LEAST, f"{free / 1e9:.1f} GB free here", "extra",
+                "recordings need about 1 GB an hour; recordings=FOLDER puts them elsewhere")  # fmt: skip
 
 
 def _test_tools() -> Iterator[Check]:

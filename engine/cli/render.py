@@ -22,6 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("audio", metavar="AUDIO", help="any file FFmpeg reads, or demo")
     parser.add_argument("-o", "--output", metavar="OUT.mp4", type=Path, required=True)
     parser.add_argument("--tokens", metavar="OUT.npz", type=Path, help="write tokens, pose, beats_s and fps as well")
+    parser.add_argument("--openpose", metavar="DIR", type=Path, help="write the poses as OpenPose JSON, a file a frame")
     parser.add_argument("--config", metavar="F", type=Path, help="YAML, as for live")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--renderer", choices=("skeleton", "diffusion"))
@@ -42,21 +43,25 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"-o {args.output}: expected a name that ends in .mp4")
     if args.tokens is not None and args.tokens.suffix.lower() != ".npz":
         raise UserError(f"--tokens {args.tokens}: expected a name that ends in .npz")
-    for path in (args.output, args.tokens):
+    for path in (args.output, args.tokens, args.openpose):
         if path is not None and not path.parent.is_dir():
             raise UserError(f"{path}: there is no folder {path.parent}")
-    result = render(args.audio, args.output, args.tokens, config)
+    result = render(args.audio, args.output, args.tokens, config, args.openpose)
     text = f"{args.output}: {result['frames']} frames, {result['seconds']:.1f} s, {len(result['beats_s'])} beats"
     emit(result, text, args.json)
     return 0
 
 
-def render(audio: str, output: Path, tokens: Path | None, config: "Config") -> dict[str, Any]:
-    """Write the MP4, and the tokens where asked for. Raises UserError as its parts do; leaves no half a file."""
+def render(
+    audio: str, output: Path, tokens: Path | None, config: "Config", openpose: Path | None = None
+) -> dict[str, Any]:
+    """Write the MP4, tokens and OpenPose files where asked for. Raises UserError as its parts do; leaves no half a
+    film."""
     import numpy as np
     from tqdm import tqdm
 
     from engine.audio.files import read_demo, read_file
+    from engine.openpose import write
     from engine.recorder import Mp4Writer
     from engine.studio.models import load_models
     from engine.studio.studio import Studio
@@ -79,6 +84,8 @@ def render(audio: str, output: Path, tokens: Path | None, config: "Config") -> d
     if tokens is not None:
         rows, poses = np.stack([f.tokens for f in made]), np.stack([f.pose for f in made])
         _save(tokens, tokens=rows, pose=poses, beats_s=np.array(struck), fps=np.array(FPS))
+    if openpose is not None:
+        write(openpose, output.stem, np.stack([frame.pose for frame in made]))
     return {
         "output": str(output),
         "tokens": str(tokens) if tokens else None,

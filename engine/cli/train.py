@@ -5,7 +5,7 @@ import importlib
 
 from engine.cli.common import add_json, emit
 
-MODELS = ("beats", "tokenizer", "choreographer")
+MODELS = ("beats", "tokenizer", "choreographer", "renderer")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

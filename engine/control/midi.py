@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 QUEUE = 256  # messages on their way from the driver's thread; the oldest goes
 LOOK_EVERY = 2.0  # seconds between looks at whether the controller is (still) there
 LEARN_WITHIN = 30.0  # seconds that learning waits for a control
-SWITCHES = ("mirror", "hold", "blackout")
+SWITCHES = ("mirror", "hold", "blackout", "flash")
 RANGES = {"energy": 1.0, "temperature": 2.0, "seed": 127.0}
 Handler = Callable[[Any], None]
 

@@ -86,11 +86,12 @@ class OscParams:
         self._moment: Moment = "frame"
         for name in ("energy", "temperature"):
             self._add(server, name, _number)
-        for name in ("mirror", "hold", "blackout"):
+        for name in ("mirror", "hold", "blackout", "flash"):
             self._add(server, name, _switch)
         for name in ("style", "reference", "renderer"):
             self._add(server, name, _text)
-        self._add(server, "seed", _whole)
+        for name in ("seed", "trim_ms"):
+            self._add(server, name, _whole)
         self._add(server, "preset", lambda value: value if isinstance(value, str) else str(_whole(value)))
         server.on(f"{ROOT}apply", self._apply)
 

@@ -1,15 +1,54 @@
 """A small broker of our own, on loopback: so that MQTT works without installing anything (amqtt, MQTT 3.1.1)."""
 
+import asyncio
 import logging
 import socket
+from typing import Any
 
+from amqtt.adapters import WriterAdapter
 from amqtt.broker import Broker
 
 from engine.mqtt.settings import Address
 
 log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
+PATIENCE = 10.0  # seconds for a client to take what it is sent
 PLUGINS = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
+
+
+class _Impatient(WriterAdapter):
+    """A way to a client that hangs up on one who does not read. amqtt would keep every message for it, for ever."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self._transport = (getattr(writer, "_writer", None) or writer._protocol).transport
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def drain(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._writer.drain()
+        except TimeoutError:
+            log.warning("mqtt: a client has read nothing for %.0f s; hanging up on it", PATIENCE)
+            self._transport.abort()
+            raise ConnectionResetError from None
+
+    def get_peer_info(self) -> tuple[str, int] | None:
+        peer: tuple[str, int] | None = self._writer.get_peer_info()
+        return peer
+
+    def get_ssl_info(self) -> Any:
+        return self._writer.get_ssl_info()
+
+    async def close(self) -> None:
+        await self._writer.close()
+
+
+class _Broker(Broker):
+    async def _client_connected(self, listener_name: str, reader: Any, writer: Any) -> None:
+        await super()._client_connected(listener_name, reader, _Impatient(writer))
 
 
 class EmbeddedBroker:
@@ -30,7 +69,7 @@ class EmbeddedBroker:
             "default": {"type": "tcp", "bind": f"{HOST}:{self.port}"},
             "websocket": {"type": "ws", "bind": f"{HOST}:{self.ws_port}"},
         }
-        self._broker = Broker({"listeners": listeners, "plugins": PLUGINS})
+        self._broker = _Broker({"listeners": listeners, "plugins": PLUGINS})
         await self._broker.start()
 
     async def stop(self) -> None:

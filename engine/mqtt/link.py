@@ -56,7 +56,8 @@ async def connect(
         will=aiomqtt.Will(will[0], will[1], qos=1, retain=True) if will else None,
         transport="websockets" if address.scheme in ("ws", "wss") else "tcp",
         websocket_path=address.path if address.scheme in ("ws", "wss") else None,
-        tls_context=ssl.create_default_context() if address.scheme in ("mqtts", "wss") else None,
+        protocol=aiomqtt.ProtocolVersion.V5 if address.version == "5" else aiomqtt.ProtocolVersion.V311,
+        tls_context=_tls(address) if address.scheme in ("mqtts", "wss") else None,
         keepalive=KEEPALIVE,
         socket_options=NODELAY if nodelay else None,
         max_queued_incoming_messages=64,
@@ -77,6 +78,13 @@ async def connect(
         with suppress(aiomqtt.MqttError, OSError):
             await client.__aexit__(None, None, None)
         _forget(client)
+
+
+def _tls(address: Address) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=address.ca)
+    except (OSError, ssl.SSLError) as error:
+        raise LinkError(f"mqtt.ca: {address.ca}: not a file of CA certificates ({error})") from None
 
 
 def _forget(client: aiomqtt.Client) -> None:

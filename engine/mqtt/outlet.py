@@ -78,6 +78,15 @@ class MqttOutlet:
         """The embedded broker's WebSocket address, for browsers."""
         return f"ws://{self._broker.address.host}:{self._broker.ws_port}" if self._broker else None
 
+    def state(self) -> dict[str, Any]:
+        """How it is doing, for the show's state."""
+        return {
+            "connected": self.connected,
+            "messages": {"sent": self.sent, "dropped": self.dropped},
+            "queue": len(self._queue),
+            "reconnects": self.reconnects,
+        }
+
     async def start(self) -> None:
         """Begins to connect; returns at once. Starts the embedded broker where that is asked for."""
         if self.settings.url == "off":

@@ -1,19 +1,24 @@
 """Where to publish: the `mqtt` section of the configuration, and what an `mqtt.url` means."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from xdancer.errors import UserError
 
+Version = Literal["3.1.1", "5"]
 SCHEMES = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 
 
 class MqttSettings(BaseModel):
     """`url` is `embedded` (a broker of our own on loopback), `off`, or mqtt://, mqtts://, ws:// or wss://.
 
-    The ports are the embedded broker's. Name and password may stand in the URL or apart; they are never logged.
+    The ports are the embedded broker's, which speaks 3.1.1 only; `version` is for others. `ca` is a file of
+    certificates to trust instead of the system's, for mqtts and wss. Name and password may stand in the URL or apart;
+    they are never logged.
     """
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
@@ -23,7 +28,14 @@ class MqttSettings(BaseModel):
     ws_port: int = Field(9001, ge=0, le=65535)
     username: str | None = None
     password: str | None = Field(None, repr=False)
+    ca: Path | None = None
+    version: Version = "3.1.1"
     queue: int = Field(256, ge=1)
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _version_in_figures(cls, value: Any) -> str:
+        return str(value)  # YAML reads 5 as a number
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,8 @@ class Address:
     path: str = "/mqtt"
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    ca: Path | None = None
+    version: Version = "3.1.1"
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.host}:{self.port}"
@@ -52,6 +66,8 @@ def parse_url(settings: MqttSettings) -> Address:
         # The URL may hold a password: what was given is not repeated.
         raise UserError("mqtt.url: not a broker's address; expected mqtt://, mqtts://, ws:// or wss://HOST[:PORT], "
                         "embedded or off")  # fmt: skip
+    if settings.ca is not None and not settings.ca.is_file():
+        raise UserError(f"mqtt.ca: {settings.ca}: no such file; expected a file of CA certificates (PEM)")
     return Address(
         scheme=parts.scheme,
         host=parts.hostname,
@@ -59,4 +75,6 @@ def parse_url(settings: MqttSettings) -> Address:
         path=parts.path if len(parts.path) > 1 else "/mqtt",
         username=unquote(parts.username) if parts.username else settings.username,
         password=unquote(parts.password) if parts.password else settings.password,
+        ca=settings.ca,
+        version=settings.version,
     )

@@ -1,7 +1,8 @@
 """How late the event loop is."""
 
 import asyncio
-from collections import deque
+
+from engine.stage.metrics import Window
 
 EVERY = 0.05  # seconds between looks
 KEPT = 600  # looks: the last half minute
@@ -11,13 +12,17 @@ class LoopLag:
     """Sleeps and measures by how much it is woken too late."""
 
     def __init__(self) -> None:
-        self._lags: deque[float] = deque(maxlen=KEPT)
+        self.window = Window(KEPT)
 
     @property
     def p99(self) -> float:
         """Seconds; 0 before anything was measured."""
-        lags = sorted(self._lags)
-        return lags[min(len(lags) - 1, int(0.99 * len(lags)))] if lags else 0.0
+        return self.window.quantile(0.99)
+
+    def take(self) -> float:
+        """`p99` since the last time it was taken."""
+        p99, self.window = self.p99, Window(KEPT)
+        return p99
 
     async def run(self) -> None:
         """Measure for ever."""
@@ -25,4 +30,4 @@ class LoopLag:
         while True:
             due = loop.time() + EVERY
             await asyncio.sleep(EVERY)
-            self._lags.append(max(0.0, loop.time() - due))
+            self.window.push(max(0.0, loop.time() - due))

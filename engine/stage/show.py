@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,8 +16,10 @@ from engine.control.performer import Performer
 from engine.stage.frame import Outlet
 from engine.stage.freerun import FreeRun
 from engine.stage.lag import LoopLag
+from engine.stage.metrics import Window, resident_mb
 from engine.stage.presenter import Presenter
 from engine.stage.studios import Studios
+from engine.stage.wall import unix_time
 from engine.studio.frame import StudioFrame, beat_at
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import FPS, BeatState
@@ -24,13 +27,16 @@ from xdancer.music.frame import FPS, BeatState
 log = logging.getLogger(__name__)
 NOT_YET = 0.005  # seconds until a source that could not give sound is asked again
 STALLED = 0.5  # seconds behind at which the clock gives up catching up: the machine slept
+SOURCE_COUNTERS = ("underruns", "reconnects")  # of sources that can run dry or break off
+QUIET = 60.0  # seconds in which what has been said is not said again
 FREE_QUEUE = 8  # frames of a free run on their way; more are not drawn
 
 
 class Show:
     """One show. Made on a running event loop; outlets are added before `run`.
 
-    `outlets` get every frame, `performer` has the parameters. `session` names this run.
+    `outlets` get every frame, `performer` has the parameters. `reports` add to `state`, each under its name. `session`
+    names this run.
     """
 
     def __init__(
@@ -39,14 +45,21 @@ class Show:
         self.config, self.source = config, source
         self.session = secrets.token_hex(4)
         self.outlets: list[Outlet] = []
+        self.reports: dict[str, Callable[[], dict[str, Any]]] = {}
+        self.stalls = 0  # times that the clock stood still
+        self._quiet_until = 0.0
         self.started = asyncio.Event()  # the studio has its models, the sound has begun
         self.beat = BeatState()
         self.meter = Meter()
         self.sound = SoundRing()
         self.presenter = Presenter(config, self.sound, self.outlets)
         self.studios = studios(config, self.sound, self._made)
+        self.studios.set_lead(self.presenter.lead.frames)
         self.lag = LoopLag()
+        self.latency = {stage: Window() for stage in ("music", "dance", "picture")} | self.presenter.latency
         self.performer = Performer(config, self.studios.set, self._styles)
+        if self.presenter.anticipates:
+            self.performer.listeners.append(self._trim)
         self._spent = np.zeros(3)
         self._free = FreeRun()
         self._free_queue: asyncio.Queue[int] = asyncio.Queue(FREE_QUEUE)
@@ -66,16 +79,32 @@ class Show:
         """As `Performer.set`."""
         return self.performer.set(changes)
 
+    def delivered(self, seconds: float) -> None:
+        """A viewer has seen a frame so many seconds after it left."""
+        self.presenter.lead.reported(seconds)
+
     def state(self) -> dict[str, Any]:
         """How the show is doing: for /api/state, the readout and the metrics."""
         presenter, studios = self.presenter, self.studios
+        pids = {"stage": os.getpid(), **studios.pids}
         music, dance, picture = (round(1000 * float(seconds), 2) for seconds in self._spent)
         return {
             "show": self.config.show,
             "session": self.session,
             "t": self.sound.written / FPS,
+            "now": unix_time(),
             "frame": self.sound.written,
-            "source": {"name": self.source.label, "status": self.source.status, **self.meter.state()},
+            "source": {
+                "name": self.source.label,
+                "status": self.source.status,
+                **{name: getattr(self.source, name) for name in SOURCE_COUNTERS if hasattr(self.source, name)},
+                **self.meter.state(),
+            },
+            "clock": {
+                "source": self.beat.source,
+                "confidence": round(self.beat.confidence, 3),
+                "stalls": self.stalls,
+            },
             "tempo": round(self.beat.tempo, 2),
             "beat": self.beat.beat,
             "beat_in_bar": self.beat.beat_in_bar,
@@ -86,11 +115,14 @@ class Show:
             "presentation": self.config.presentation,
             "delay_ms": round(1000 * presenter.delay),
             "pipeline_ms": round(1000 * presenter.behind, 1),
+            "lead": self.studios.lead,
+            "delivery_ms": round(1000 * presenter.lead.delivery),
             "frames": {
                 "made": presenter.made,
                 "shown": presenter.shown,
                 "repeated": presenter.repeated,
                 "dropped": presenter.dropped,
+                "late": presenter.late,
             },
             "queues": {"studio": studios.waiting, "presenter": presenter.waiting, "free_run": self._free_queue.qsize()},
             "studio": {
@@ -102,9 +134,17 @@ class Show:
                 "picture_ms": picture,
                 **self.models,
             },
+            "latency": {stage: window.state() for stage, window in self.latency.items()},
+            "loop_lag": self.lag.window.state(),
             "loop_lag_p99_ms": round(1000 * self.lag.p99, 2),
+            "pids": pids,
+            "memory_mb": resident_mb(pids),
             **self.performer.state(),
+            **{name: report() for name, report in self.reports.items()},
         }
+
+    def _trim(self, params: Mapping[str, Any]) -> None:
+        self.presenter.delay = params["trim_ms"] / 1000
 
     def _styles(self) -> list[str] | None:
         return None if self.studios.info is None else list(self.studios.info.get("styles", []))
@@ -135,8 +175,16 @@ class Show:
             await asyncio.sleep(max(0.0, at - loop.time()))
             block = await self._pull()
             if loop.time() - at > STALLED:
-                log.warning("clock: stood still for %.1f s", loop.time() - at)
+                self._stalled(loop.time() - at)
                 at = loop.time()
+
+    def _stalled(self, seconds: float) -> None:
+        """Count it, and say so unless it has just been said."""
+        self.stalls += 1
+        now = asyncio.get_running_loop().time()
+        if now > self._quiet_until:
+            log.warning("clock: stood still for %.1f s; the machine slept, or has too much to do", seconds)
+            self._quiet_until = now + QUIET
 
     async def _pull(self) -> np.ndarray:
         while True:
@@ -152,16 +200,21 @@ class Show:
         self.presenter.heard(index, at)
         self.studios.heard()
         if self.studios.missed:
-            for frame in range(max(self.presenter.newest + 1, index - FREE_QUEUE), index + 1 + self.config.lead):
+            for frame in range(max(self.presenter.newest + 1, index - FREE_QUEUE), index + 1 + self.studios.lead):
                 if not self._free_queue.full():
                     self._free_queue.put_nowait(frame)
 
     def _made(self, frame: StudioFrame) -> None:
         self._spent += 0.05 * (np.array(frame.spent) - self._spent)
+        for stage, seconds in zip(("music", "dance", "picture"), frame.spent, strict=True):
+            if seconds:
+                self.latency[stage].push(seconds)
         self._free.remember(frame)
         if frame.index > self.presenter.newest:
             self.beat, self.performer.active = frame.beat, frame.params
-        self.presenter.arrived(frame, frame.tokens)
+        behind, lead = self.presenter.arrived(frame, frame.tokens), self.presenter.lead
+        if behind is not None and self.studios.live and lead.came(behind, self.presenter.delay):
+            self.studios.set_lead(lead.frames)
 
     async def _free_run(self) -> None:
         """Draw what is danced while no studio dances, in a thread."""

@@ -19,6 +19,7 @@ from xdancer.errors import UserError
 log = logging.getLogger(__name__)
 HISTORY = 128  # token rows kept, to go on from
 HUNG_AFTER = 150  # frames of sound without a frame of dance: the studio is given up
+HUNG_AFTER_WITH_SPARE = 45  # the same, of one that was live and where a spare could take over at once
 MISSED_AFTER = 30  # frames of sound without a frame of dance: somebody else should dance
 LIVE_WITHIN = 6  # frames: a studio this close to the sound is live
 PAUSE_FIRST, PAUSE_MOST = 0.5, 15.0  # seconds before the next attempt, doubled while studios die as they begin
@@ -30,11 +31,14 @@ class Handle(Protocol):
     info: dict[str, Any] | None
 
     @property
+    def pid(self) -> int | None: ...
+    @property
     def waiting(self) -> int: ...
     async def start(self) -> None: ...
-    def go(self, first: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None: ...
+    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None: ...
     def wake(self) -> None: ...
     def set(self, changes: Mapping[str, Any], moment: Moment) -> None: ...
+    def set_lead(self, frames: int) -> None: ...
     def stop(self) -> None: ...
     async def join(self) -> None: ...
 
@@ -50,6 +54,7 @@ class Studios:
         handle: Callable[[Config, Params, SoundRing, Calls], Any] = StudioProcess,
     ) -> None:
         self.params = config.params()
+        self.lead = 0  # frames that the dance is ahead of the music
         self.replaced = 0
         self.info: dict[str, Any] | None = None
         self.newest = -1  # the last frame made
@@ -57,6 +62,7 @@ class Studios:
         self._current: Handle | None = None
         self._spare: Handle | None = None
         self._began = False  # the current one has been told to go
+        self._was_live = False  # and has caught up with the sound since
         self._progress = 0  # the frame of sound at which something was last made
         self._rows: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=HISTORY)
         self._pause = PAUSE_FIRST
@@ -66,7 +72,7 @@ class Studios:
     @property
     def live(self) -> bool:
         """Whether the dance keeps up with the sound."""
-        return self._began and self.newest >= self._sound.written - 1 + self._config.lead - LIVE_WITHIN
+        return self._began and self.newest >= self._sound.written - 1 + self.lead - LIVE_WITHIN
 
     @property
     def missed(self) -> bool:
@@ -83,6 +89,12 @@ class Studios:
     @property
     def spare_ready(self) -> bool:
         return self._spare is not None and self._spare.info is not None
+
+    @property
+    def pids(self) -> dict[str, int | None]:
+        """Processes of the studio on stage and of the spare."""
+        studios = {"studio": self._current, "spare": self._spare}
+        return {name: studio.pid for name, studio in studios.items() if studio}
 
     @property
     def waiting(self) -> int:
@@ -103,9 +115,10 @@ class Studios:
         """A frame of sound has been written."""
         if self._current and self._began:
             self._current.wake()
-            if self._sound.written - self._progress > HUNG_AFTER:
+            patience = HUNG_AFTER_WITH_SPARE if self._was_live and self.spare_ready else HUNG_AFTER
+            if self._sound.written - self._progress > patience:
                 self._current.stop()
-                self._gone(self._current, Failed(f"made nothing for {HUNG_AFTER} frames", mistake=False))
+                self._gone(self._current, Failed(f"made nothing for {patience} frames", mistake=False))
 
     def set(self, changes: Mapping[str, Any], moment: Moment = "frame") -> None:
         """Change some parameters of all studios."""
@@ -113,6 +126,12 @@ class Studios:
         for studio in (self._current, self._spare):
             if studio:
                 studio.set(changes, moment if studio is self._current else "frame")
+
+    def set_lead(self, frames: int) -> None:
+        """Dance so far ahead of the music from now on."""
+        self.lead = frames
+        if self._current and self._began:
+            self._current.set_lead(frames)
 
     async def stop(self) -> None:
         """End all processes."""
@@ -133,12 +152,12 @@ class Studios:
 
     def _go(self) -> None:
         assert self._current
-        self._began, self._progress = True, self._sound.written
+        self._began, self._was_live, self._progress = True, False, self._sound.written
         if not self._rows:
-            self._current.go(0)
+            self._current.go(0, self.lead)
             return
         danced, tokens = (np.stack(rows) for rows in zip(*self._rows, strict=True))
-        self._current.go(self.newest + 1 - self._config.lead, danced, tokens)
+        self._current.go(max(self.newest + 1 - self.lead, 0), self.lead, danced, tokens)
 
     def _ready(self, studio: Handle) -> None:
         self.info = studio.info
@@ -152,6 +171,7 @@ class Studios:
         if studio is not self._current or frame.index <= self.newest:
             return
         self._progress, self.newest = self._sound.written, frame.index
+        self._was_live |= self.live
         self._rows.append((frame.danced, frame.tokens))
         if len(self._rows) % HISTORY == 0 and self.live:
             self._pause = PAUSE_FIRST

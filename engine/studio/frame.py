@@ -12,8 +12,8 @@ from xdancer.music.frame import FPS, BeatState
 class StudioFrame:
     """Frame `index` of the dance. `tokens` int16 (5, 6) is what is on show, mirrored or held where that is asked for;
     `danced` int16 (5, 6) is the choreographer's own row. `pose` float32 (60, 3), `picture` uint8 (H, W, 3) RGB or
-    None where there was no time to draw. `level` in dBFS. `spent`: seconds for music, dance and picture.
-    `params` are those that it was made with."""
+    None where there was no time to draw. `level` in dBFS. `spent`: seconds for music, dance and picture. `params` are
+    those that it was made with, `lead` the frames by which it is ahead of the music it was made from."""
 
     index: int
     tokens: np.ndarray
@@ -24,6 +24,7 @@ class StudioFrame:
     picture: np.ndarray | None
     spent: tuple[float, float, float] = (0.0, 0.0, 0.0)
     params: Params = Params()
+    lead: int = 0
 
 
 def beat_at(beat: BeatState, frames: int) -> BeatState:

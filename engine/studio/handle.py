@@ -14,7 +14,7 @@ from engine.config import Config
 from engine.params import MOMENTS, Moment, Params, Wishes
 from engine.studio import process
 from engine.studio.frame import StudioFrame
-from engine.studio.process import Failed, Go, Ready, SetParams
+from engine.studio.process import Failed, Go, Ready, SetLead, SetParams
 from engine.studio.shared import FrameRing, SoundRing, context
 
 log = logging.getLogger(__name__)
@@ -35,13 +35,18 @@ class StudioProcess:
     def __init__(self, config: Config, params: Params, sound: SoundRing, calls: Calls) -> None:
         self.info: dict[str, Any] | None = None
         self._config, self._params, self._sound, self._calls = config, params, sound, calls
-        self._wishes = Wishes()  # not sent yet
+        # Not sent yet; a later wish or lead takes the place of an earlier one.
+        self._wishes = Wishes()
+        self._word: Go | None = None
+        self._lead: SetLead | None = None
         self._failed: Failed | None = None
         self._gone = False
 
     async def start(self) -> None:
         """Make the process; returns as soon as it runs."""
         await asyncio.to_thread(self._spawn)  # some 30 ms that the event loop does not have
+        self._writable = select.poll()
+        self._writable.register(self._pipe.fileno(), select.POLLOUT)
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._on_message)
 
     @property
@@ -53,35 +58,39 @@ class StudioProcess:
         """Frames made and not yet taken."""
         return self._frames.waiting
 
-    def go(self, first: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
+    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
         """Begin, as `process.Go` has it."""
-        self._send(Go(first, danced, tokens))
+        self._word = Go(first, lead, danced, tokens)
+        self._deliver()
         self._heard.release()
 
     def wake(self) -> None:
         """A frame of sound has been written."""
+        self._deliver()
         self._heard.release()
-        self._send_wishes()
 
     def set(self, changes: Mapping[str, Any], moment: Moment) -> None:
         """Change some parameters."""
         self._wishes.put(changes, moment)
-        self._send_wishes()
+        self._deliver()
+
+    def set_lead(self, frames: int) -> None:
+        """Dance so far ahead of the music from now on."""
+        self._lead = SetLead(frames)
+        self._deliver()
 
     def stop(self) -> None:
-        """End the process; nothing is heard of it any more."""
+        """End the process, even one that hangs; nothing is heard of it any more."""
         if self._gone:
             return
         self._gone = True
         asyncio.get_running_loop().remove_reader(self._pipe.fileno())
         self._pipe.close()
-        self._process.terminate()
+        self._process.kill()  # it has nothing to put away, and one that is stopped does not hear SIGTERM
 
     async def join(self) -> None:
         """Wait until a stopped process has ended."""
         await asyncio.to_thread(self._process.join, 2.0)
-        if self._process.is_alive():
-            self._process.kill()
 
     def _spawn(self) -> None:
         self._frames = FrameRing(self._config.width, self._config.height)
@@ -92,18 +101,22 @@ class StudioProcess:
         self._process.start()
         theirs.close()
 
-    def _send_wishes(self) -> None:
-        """Send what is wished for, unless the pipe is full: a studio that loads or hangs does not read, and must not
-        stop the stage."""
-        if not self._wishes or self._gone:
-            return
-        room = select.poll()
-        room.register(self._pipe, select.POLLOUT)
+    def _deliver(self) -> None:
+        """As much as the pipe takes: a studio that loads its models, or hangs, does not read; nobody waits for it."""
         for moment in MOMENTS:
-            if room.poll(0) and (changes := self._wishes.take([moment])):
+            if self._wishes and self._room() and (changes := self._wishes.take([moment])):
                 self._send(SetParams(changes, moment))
+        if self._word and self._room():
+            self._send(self._word)
+            self._word = None
+        if self._lead and not self._word and self._room():
+            self._send(self._lead)
+            self._lead = None
 
-    def _send(self, message: Go | SetParams) -> None:
+    def _room(self) -> bool:
+        return not self._gone and bool(self._writable.poll(0))
+
+    def _send(self, message: Go | SetParams | SetLead) -> None:
         with contextlib.suppress(OSError):  # it has gone, which the reader notices
             self._pipe.send(message)
 

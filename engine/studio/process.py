@@ -14,13 +14,14 @@ import numpy as np
 
 from engine.config import Config
 from engine.params import Moment, Params
-from engine.studio.shared import FrameRing, SoundRing
+from engine.studio.shared import Behind, FrameRing, SoundRing
 from xdancer.errors import UserError
 
 if TYPE_CHECKING:
     from engine.studio.studio import Studio
 
 BEHIND = 3  # frames of sound waiting: more than this and no picture is drawn, so that the dance catches up
+LEAP = 150  # frames: a studio that takes over leaves out what is older, which nobody is waiting for any more
 PATIENCE = 0.5  # seconds between looks at whether the stage is still there
 
 
@@ -41,9 +42,11 @@ class Failed:
 
 @dataclass(frozen=True)
 class Go:
-    """Begin with frame `first` of the sound; where there are rows (k, 5, 6) of an earlier studio, go on from them."""
+    """Begin with frame `first` of the sound, `lead` frames ahead; where there are rows (k, 5, 6) of an earlier studio,
+    go on from them."""
 
     first: int
+    lead: int
     danced: np.ndarray | None = None
     tokens: np.ndarray | None = None
 
@@ -56,6 +59,11 @@ class SetParams:
     moment: Moment
 
 
+@dataclass(frozen=True)
+class SetLead:
+    frames: int
+
+
 def main(config: Config, params: Params, pipe: Connection, sound: SoundRing, frames: FrameRing, heard: Any) -> None:
     """Run until the stage closes the pipe. `heard` is released once for each frame of sound."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the stage says when to stop
@@ -63,6 +71,9 @@ def main(config: Config, params: Params, pipe: Connection, sound: SoundRing, fra
         _work(config, params, pipe, sound, frames, heard)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the stage has gone
+    except Behind:  # another one starts from the sound that is left
+        _say(pipe, Failed("this machine is too slow, or too busy, for the dance", mistake=False))
+        sys.exit(1)
     except UserError as error:
         _say(pipe, Failed(str(error), mistake=True))
         sys.exit(2)
@@ -83,7 +94,7 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
 
     stage = os.getppid()
     models = load_models(config)
-    studio = Studio(models, params, config.lead)
+    studio = Studio(models, params)
     pipe.send(Ready(models.info()))
     position = _begin(studio, pipe, sound)
     while True:
@@ -91,6 +102,8 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
             message = pipe.recv()
             if isinstance(message, SetParams):
                 studio.set(message.changes, message.moment)
+            elif isinstance(message, SetLead):
+                studio.lead = message.frames
         if position >= sound.written:
             if not heard.acquire(timeout=PATIENCE) and os.getppid() != stage:
                 return
@@ -113,10 +126,16 @@ def _begin(studio: "Studio", pipe: Connection, sound: SoundRing) -> int:
             studio.set(message.changes, message.moment)
         elif isinstance(message, Go):
             break
-    if message.danced is None or message.tokens is None:
-        return message.first
-    # The frames of sound before `first` were danced to; those that fell out of the ring meanwhile are not made up for.
+    return resume(studio, sound, message)
+
+
+def resume(studio: "Studio", sound: SoundRing, go: Go) -> int:
+    """Make a new studio know what an earlier one knew; return the frame of sound to begin with."""
+    studio.lead = go.lead
+    if go.danced is None or go.tokens is None:
+        return go.first
+    # The sound before `first` was danced to; what is long over, or has fallen out of the ring, is only heard.
     oldest = sound.oldest
-    begin = max(message.first, oldest)
-    studio.resume(sound.read(oldest, begin), oldest, message.danced, message.tokens)
+    begin = max(go.first, oldest, sound.written - LEAP)
+    studio.resume(sound.read(oldest, begin), oldest, go.danced, go.tokens)
     return begin

@@ -23,6 +23,10 @@ PARAMS = 1024  # bytes of parameters as JSON; the longest style, escaped, takes 
 context: SpawnContext = multiprocessing.get_context("spawn")
 
 
+class Behind(LookupError):
+    """Sound is asked for that the ring does not have, or has no more."""
+
+
 class SoundRing:
     """The last SOUND_FRAMES frames of stereo sound. The stage writes, studios read; `written` counts frames."""
 
@@ -45,12 +49,12 @@ class SoundRing:
         self._count.value += 1  # after the samples, so that a reader never sees a frame that is not there
 
     def read(self, first: int, stop: int) -> np.ndarray:
-        """Frames first .. stop - 1 as samples (n, 2). Raises LookupError where they are gone or not there yet."""
+        """Frames first .. stop - 1 as samples (n, 2). Raises Behind where they are gone or not there yet."""
         if first < self.oldest or stop > self.written:
-            raise LookupError(f"frames {first}..{stop} of sound are not in {self.oldest}..{self.written}")
+            raise Behind(f"frames {first}..{stop} of sound are not in {self.oldest}..{self.written}")
         sound = self._view()[np.arange(first, stop) % SOUND_FRAMES].reshape(-1, 2)
         if first < self.oldest:
-            raise LookupError(f"frames from {first} on were overwritten")
+            raise Behind(f"frames from {first} on were overwritten")
         return sound
 
     def _view(self) -> np.ndarray:
@@ -71,6 +75,7 @@ def _slot(width: int, height: int) -> np.dtype:
             ("level", "<f8"),
             ("spent", "<f8", (3,)),
             ("params", f"S{PARAMS}"),
+            ("lead", "<i8"),
             ("drawn", "?"),
             ("picture", "u1", (height, width, 3)),
         ]
@@ -104,7 +109,7 @@ class FrameRing:
         slot["pose"], slot["level"], slot["spent"] = frame.pose, frame.level, frame.spent
         slot["beat"], slot["ahead"], slot["source"] = _packed(frame.beat)
         slot["params"] = frame.params.model_dump_json().encode()
-        slot["drawn"] = frame.picture is not None
+        slot["lead"], slot["drawn"] = frame.lead, frame.picture is not None
         if frame.picture is not None:
             slot["picture"] = frame.picture
         self._count.value += 1
@@ -125,6 +130,7 @@ class FrameRing:
                 picture=slot["picture"].copy() if slot["drawn"] else None,
                 spent=tuple(slot["spent"].tolist()),
                 params=Params.model_validate_json(bytes(slot["params"])),
+                lead=int(slot["lead"]),
             )
             self._taken += 1
             self._free.release()

@@ -13,12 +13,14 @@ from engine.studio.models import Models
 from xdancer.music.frame import FPS, HOP, BeatState, MusicFrame
 from xdancer.pose.layout import mirror
 
+FLASH = 2  # frames that a flash on the beat lasts
+
 
 class Studio:
     """Hears stereo, dances and draws. The same sound and parameters give the same frames, however the sound is cut."""
 
     def __init__(self, models: Models, params: Params, lead: int = 0) -> None:
-        self.models, self.params, self.lead = models, params, lead
+        self.models, self.params = models, params
         self._wishes = Wishes()
         self._sound = np.zeros((0, 2), np.float32)
         self._analyzer = models.analyzer()
@@ -30,6 +32,15 @@ class Studio:
         self._drawer = models.renderer.stream()
         self._last: StudioFrame | None = None
         self._phases = (0.0, 0.0)
+
+    @property
+    def lead(self) -> int:
+        """Frames that the dance is ahead of the music, 0..60."""
+        return self._dance.lead
+
+    @lead.setter
+    def lead(self, frames: int) -> None:
+        self._dance.lead = frames
 
     def set(self, changes: Mapping[str, Any], moment: Moment = "frame") -> None:
         """Change some parameters from the next frame, beat or bar on; at once where no beat is known."""
@@ -101,12 +112,19 @@ class Studio:
             tokens = self._mirrored.encode(mirror(pose))[0]
         pose = self._limbs.decode(tokens[None])[0]
         beat = beat_at(music.beat, index - music.index)
-        return StudioFrame(index, tokens, row, pose, beat, music.level, None, params=self.params)
+        lead = index - music.index
+        return StudioFrame(index, tokens, row, pose, beat, music.level, None, params=self.params, lead=lead)
 
     def _draw(self, frame: StudioFrame) -> np.ndarray:
         if self.params.blackout:
-            return np.zeros((self.models.renderer.height, self.models.renderer.width, 3), np.uint8)
+            return self._plain(0)
+        beat = frame.beat
+        if self.params.flash and beat.tempo > 0 and beat.beat_phase * 60 * FPS < (FLASH - 0.5) * beat.tempo:
+            return self._plain(255)
         return self._drawer.draw(frame.pose, frame.beat.beat_phase)
+
+    def _plain(self, grey: int) -> np.ndarray:
+        return np.full((self.models.renderer.height, self.models.renderer.width, 3), grey, np.uint8)
 
     def _apply(self, beat: BeatState) -> None:
         """Take over the parameters whose moment has come."""

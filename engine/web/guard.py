@@ -15,12 +15,13 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import SecretStr
 
-from engine.web.whep import CORS
+from engine.web.sessions import CORS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE = "xdancer_token"
-PAGES = ("/", "/control")  # may be opened with ?token=, for nobody types a header
+# May be opened with ?token=, for nobody types a header.
+PAGES = ("/", "/control", "/mic", "/visualizer", "/visualizer/")
 OPEN = ("/whep", "/whip")  # pages of other origins may use these, as WebRTC clients do
 LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
 WRITES = {"POST", "PUT", "PATCH", "DELETE"}

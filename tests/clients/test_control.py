@@ -47,7 +47,7 @@ async def phone(browser: Browser) -> Page:
 async def show(port: int, *settings: str) -> AsyncIterator[tuple[Web, PretendShow]]:
     config = load(None, [f"port={port}", "width=128", "height=224", *PRESETS, *settings])
     show = PretendShow(config=config)
-    web = Web(config, show, show.performer)
+    web = Web(config, show, performer=show.performer)
     await web.start()
     running = asyncio.create_task(show.run(web))
     try:
@@ -188,3 +188,16 @@ async def test_it_comes_back_when_the_show_does_and_lets_in_again(page: Page, mo
         async with asyncio.timeout(PATIENCE):
             while not await viewer.locator("#dancer").evaluate("(video) => video.videoWidth === 128"):
                 await page.wait_for_timeout(100)
+
+
+async def test_the_trim_is_there_where_the_show_anticipates(page: Page) -> None:
+    async with show(free_port()) as (web, pretended):
+        await opened(page, web.address + "control")
+        assert not await page.is_visible("#trim")
+        pretended.presentation = "anticipate"
+        await page.get_by_label("Trim").fill("-40")
+        await wanted(page, pretended, trim_ms=-40)
+        await until(page, "document.getElementById('trim_ms-now').textContent === '-40 ms'")
+        await page.get_by_role("button", name="Flash on the beat").tap()
+        await wanted(page, pretended, flash=True)
+        await until(page, "document.getElementById('flash').getAttribute('aria-pressed') === 'true'")

@@ -42,12 +42,16 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @contextlib.asynccontextmanager
-async def show(port: int) -> AsyncIterator[Web]:
-    web = Web(load(None, [f"port={port}", "width=128", "height=224"]), PretendShow())
+async def show(
+    port: int, presentation: str = "delay", pretend: PretendShow | None = None
+) -> AsyncIterator[tuple[Web, PretendShow]]:
+    pretend = pretend or PretendShow()
+    pretend.presentation = presentation
+    web = Web(load(None, [f"port={port}", "width=128", "height=224"]), pretend)
     await web.start()
-    running = asyncio.create_task(PretendShow().run(web))
+    running = asyncio.create_task(pretend.run(web))
     try:
-        yield web
+        yield web, pretend
     finally:
         running.cancel()
         await web.stop()
@@ -71,7 +75,7 @@ async def playing(page: Page, url: str) -> None:
 
 
 async def test_it_plays_with_sound_on_demand_and_a_readout(browser: Browser) -> None:
-    async with show(free_port()) as web:
+    async with show(free_port()) as (web, _):
         page = await opened(browser)
         mistakes: list[str] = []
         page.on("pageerror", lambda error: mistakes.append(str(error)))
@@ -89,8 +93,39 @@ async def test_it_plays_with_sound_on_demand_and_a_readout(browser: Browser) -> 
         assert mistakes == []
 
 
+EARS = """() => {
+    const context = new AudioContext();
+    const splitter = context.createChannelSplitter(2);
+    context.createMediaStreamSource(dancer.srcObject).connect(splitter);
+    window.ears = [0, 1].map((channel) => {
+        const analyser = context.createAnalyser();
+        splitter.connect(analyser, channel);
+        return analyser;
+    });
+    window.peaks = [0, 0];
+    const samples = new Float32Array(2048);
+    setInterval(() => window.ears.forEach((ear, k) => {
+        ear.getFloatTimeDomainData(samples);
+        window.peaks[k] = Math.max(window.peaks[k], ...samples);
+    }), 10);
+}"""
+
+
+async def test_each_ear_hears_its_own(browser: Browser) -> None:
+    one_sided = PretendShow()
+    one_sided.sound = one_sided.sound * [1, 0]
+    async with show(free_port(), pretend=one_sided) as (web, _):
+        page = await opened(browser)
+        await playing(page, web.address)
+        await page.click("#sound")
+        await page.evaluate(EARS)
+        await until(page, "peaks[0] > 0.3")
+        left, right = await page.evaluate("peaks")
+        assert right < 0.2 * left
+
+
 async def test_layouts_fill_a_wall(browser: Browser) -> None:
-    async with show(free_port()) as web:
+    async with show(free_port()) as (web, _):
         page = await opened(browser)
         for layout, videos in (("single", 1), ("trio", 3), ("mirror", 2)):
             await playing(page, f"{web.address}?layout={layout}&fit=cover")
@@ -106,10 +141,37 @@ async def test_layouts_fill_a_wall(browser: Browser) -> None:
 async def test_it_comes_back_when_the_show_does(browser: Browser) -> None:
     port = free_port()
     page = await opened(browser)
-    async with show(port) as web:
+    async with show(port) as (web, _):
         await playing(page, web.address)
     await until(page, "/Trying again/.test(document.getElementById('status').textContent)")
     async with show(port):
         await until(page, "document.getElementById('status').textContent === ''")
         before = await page.evaluate("dancer.currentTime")
         await until(page, f"dancer.currentTime > {before} + 0.5")
+
+
+async def test_where_the_room_hears_the_music_it_is_silent_and_says_how_long_a_picture_takes(browser: Browser) -> None:
+    async with show(free_port(), "anticipate") as (web, pretend):
+        page = await opened(browser)
+        await playing(page, web.address)
+        assert not await page.is_visible("#sound")
+        reported = await asyncio.wait_for(pretend.reported.get(), PATIENCE)
+        assert 0 < reported < 2  # seconds from leaving to the screen, on this machine
+
+
+async def test_the_trim_is_what_tapping_with_flashes_lags_behind_tapping_with_the_music(browser: Browser) -> None:
+    async with show(free_port(), "anticipate") as (web, pretend):
+        page = await opened(browser)
+        await playing(page, web.address)
+        await page.keyboard.press("t")
+        await until(page, "/Close your eyes/.test(document.getElementById('trim').textContent)")
+        # Time that the test sets: beats every 500 ms, a person who taps 30 ms early, and a picture that is 80 ms late.
+        await page.evaluate("() => { ask = async () => {}; clockOffset = 0; state.beat_phase = 0; state.tempo = 120; }")
+        for round, offset in (("hear", -30), ("see", 50)):
+            await until(page, f"trim.round === '{round}'")
+            assert pretend.values["flash"] == (round == "see")
+            for k in range(16):
+                await page.evaluate(f"() => {{ performance.now = () => {500 * k + 5000 + offset}; }}")
+                await page.keyboard.press(" ")
+        await until(page, "/80 ms too late/.test(document.getElementById('trim').textContent)")
+        assert pretend.values == {"temperature": 1.0, "trim_ms": -80, "flash": False}

@@ -1,14 +1,14 @@
 """Stand-ins: time that jumps, sound that is known, a studio without models, an outlet that remembers."""
 
 import asyncio
-import selectors
-from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from engine.config import Config
 from engine.params import Moment, Params
+from engine.soak.virtual import VirtualLoop, run_virtually
 from engine.stage.frame import ShowFrame
 from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls
@@ -16,46 +16,7 @@ from engine.studio.process import Failed
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import HOP, BeatState
 
-T = TypeVar("T")
-
-
-class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: where the loop would, time jumps to when it would wake."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        ready = super().select(0 if timeout is not None else None)
-        if not ready and timeout:
-            self.now += timeout
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on which an hour takes no time. Threads take none either: their work is done at once."""
-
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
-        done = self.create_future()
-        try:
-            done.set_result(func(*args))
-        except Exception as error:
-            done.set_exception(error)
-        return done
-
-
-def run_virtually(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run`, in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
+__all__ = ["CountingSource", "FakeStudio", "Memory", "VirtualLoop", "run_virtually"]
 
 
 class CountingSource:
@@ -99,13 +60,15 @@ class FakeStudio:
 
     def __init__(self, config: Config, params: Params, sound: SoundRing, calls: Calls) -> None:
         self.info: dict[str, Any] | None = None
-        self.waiting = 0
+        self.waiting, self.pid = 0, None
         self.params, self.moment = params, ""
         self.active = params
         self.went: tuple[int, np.ndarray | None] | None = None
         self.stopped = self.mute = False
         self.holds = True  # parameters take hold as soon as they are set
-        self._lead = config.lead
+        self._lead = 0
+        self._next = 0
+        self._at = 0.0
         self._size = (config.height, config.width)
         self._sound, self._calls = sound, calls
         self._position = 0
@@ -121,24 +84,32 @@ class FakeStudio:
         self.info = {"tokenizer": "fake", "styles": ["street"]}
         self._calls.ready(self)  # type: ignore[arg-type]
 
-    def go(self, first: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
+    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
         self.went = (first, danced)
-        self._position = first
+        self._position, self._lead, self._next = first, lead, first + lead if danced is not None else 0
         self.wake()
 
     def wake(self) -> None:
         while self.went and self._position < self._sound.written:
-            asyncio.get_running_loop().call_later(self.slowness, self._make, self._position + self._lead)
+            rows = range(self._next, max(self._position + self._lead + 1, self._next))
+            loop = asyncio.get_running_loop()
+            self._at = max(loop.time() + self.slowness, self._at + 1e-9)  # none overtakes the one before
+            loop.call_at(self._at, self._make_rows, rows, self._position)
+            self._next = rows.stop
             self._position += 1
 
-    def _make(self, index: int) -> None:
+    def _make_rows(self, rows: range, position: int) -> None:
+        for index in rows:
+            self._make(index, index - position)
+
+    def _make(self, index: int, lead: int) -> None:
         if self.stopped or self.mute:
             return
         row = np.full((5, 6), index % 512, np.int16)
         pose = np.full((60, 3), 0.5, np.float32)
         pose[:, 0] = index
         picture = np.full((*self._size, 3), index % 256, np.uint8)
-        made = StudioFrame(index, row, row, pose, BeatState(120.0), -20.0, picture, params=self.active)
+        made = StudioFrame(index, row, row, pose, BeatState(120.0), -20.0, picture, params=self.active, lead=lead)
         self._calls.made(self, made)  # type: ignore[arg-type]
 
     def set(self, changes: Mapping[str, Any], moment: Moment) -> None:
@@ -149,6 +120,9 @@ class FakeStudio:
     def take_hold(self) -> None:
         """The beat comes that the parameters wait for."""
         self.active = self.params
+
+    def set_lead(self, frames: int) -> None:
+        self._lead = frames
 
     def die(self) -> None:
         """Be lost, as a process that crashed."""

@@ -78,3 +78,15 @@ def test_beyond_loopback_with_a_token_that_is_not_shown(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", True), ("::1", True), ("localhost", True)])
 def test_loopback(host: str, expected: bool) -> None:
     assert load(None, [f'host="{host}"']).loopback is expected
+
+
+def test_ice_servers_are_checked_by_their_path() -> None:
+    assert load(None, ["ice_servers=[{urls: ['turns:turn.example:5349?transport=tcp']}]"]).ice_servers[0].urls
+    with pytest.raises(UserError, match=r"ice_servers.0.urls: 'turn.example' is not stun:HOST"):
+        load(None, ["ice_servers=[{urls: [turn.example]}]"])
+    with pytest.raises(UserError, match=r"ice_servers.0.user: unknown key; did you mean ice_servers.0.username\?"):
+        load(None, ["ice_servers=[{urls: ['stun:a'], user: x}]"])
+    with pytest.raises(UserError, match=r"whip_out.token: not on the command line"):
+        load(None, ["whip_out.token=secret"])
+    with pytest.raises(UserError, match=r"whip_out.url"):
+        load(None, ["whip_out.url=rtmp://sfu"])

@@ -1,5 +1,7 @@
 """`xdancer live` as a person starts it: a process of its own, with tiny models, over HTTP, until it is interrupted."""
 
+import asyncio
+import io
 import json
 import os
 import signal
@@ -7,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +19,16 @@ import av
 import psutil
 import pytest
 import soundfile
+from aiohttp import ClientSession
+from aiortc import RTCSessionDescription
 from models import tiny_choreographer, tiny_tokenizer
+from prometheus_client.parser import text_fd_to_metric_families
+from pythonosc.osc_bundle import OscBundle
+
+sys.path.insert(0, str(Path(__file__).with_name("web")))
+
+from peers import SDP
+from senders import Sender
 
 from engine.cli import main
 from xdancer.music.demo import click_track
@@ -86,18 +98,55 @@ def children(pid: int) -> list[int]:
     return [child.pid for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())]
 
 
-def test_a_show_begins_loses_its_studio_goes_on_and_ends(settings: list[str], lives: list[Live]) -> None:
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_show_begins_loses_its_studio_goes_on_and_ends(settings: list[str], lives: list[Live], blow: int) -> None:
     live = Live("--audio", "demo", *settings)
     lives.append(live)
-    state = live.until(lambda state: state["frames"]["shown"] > 30 and state["studio"]["spare"])
-    assert state["studio"]["status"] == "live" and state["source"]["name"] == "demo" and state["level"] > -60
-    studios = children(live.process.pid)
-    os.kill(min(studios), signal.SIGKILL)
-    state = live.until(lambda state: state["studio"]["replaced"] == 1 and state["studio"]["status"] == "live")
+    state = live.until(
+        lambda state: state["frames"]["shown"] > 30 and state["studio"]["spare"] and state["studio"]["status"] == "live"
+    )
+    assert state["source"]["name"] == "demo" and state["source"]["peak"] > -60
+    studios, before = children(live.process.pid), state["studio"]["replaced"]
+    os.kill(state["pids"]["studio"], blow)
+    state = live.until(lambda state: state["studio"]["replaced"] > before and state["studio"]["status"] == "live")
     live.until(lambda later: later["frames"]["shown"] > state["frames"]["shown"] + 30)
+    with urllib.request.urlopen(live.viewer + "metrics", timeout=PATIENCE) as answer:
+        metrics = {sample.name: sample for family in text_fd_to_metric_families(io.TextIOWrapper(answer))
+                   for sample in family.samples}  # fmt: skip
+    assert metrics["xdancer_studio_replaced_total"].value >= 1 and metrics["xdancer_resident_memory_bytes"].value > 1e7
     said = live.end(signal.SIGINT)
     assert live.process.returncode == 0 and "Traceback" not in said and "replacing it" in said
     assert not any(psutil.pid_exists(pid) for pid in studios)
+
+
+def test_a_recording_starts_and_stops_by_a_request(tmp_path: Path, settings: list[str], lives: list[Live]) -> None:
+    live = Live("--audio", "demo", f"recordings={tmp_path / 'films'}", *settings)
+    lives.append(live)
+
+    def ask(body: Any, kind: str = "application/json") -> tuple[int, dict[str, Any]]:
+        request = urllib.request.Request(live.viewer + "api/record", json.dumps(body).encode(), {"Content-Type": kind})
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    for nonsense in ([], {"on": 1}, {"on": True, "file": "/etc/passwd"}):
+        assert ask(nonsense)[0] == 400
+    assert ask({"on": True}, "text/plain")[0] == 415  # as a foreign page could send it
+    assert ask({"on": True})[1]["on"]
+    live.until(lambda state: state["recorder"]["seconds"] > 2)
+    code, ended = ask({"on": False})
+    assert code == 200 and not ended["on"] and ended["error"] is None
+    with av.open(str(tmp_path / "films" / ended["file"])) as container:
+        assert container.streams.video[0].frames == round(30 * ended["seconds"])
+    (tmp_path / "films" / ended["file"]).unlink()
+    (tmp_path / "films").rmdir()
+    (tmp_path / "films").touch()  # a file where the folder should be
+    code, refused = ask({"on": True})
+    assert code == 409 and "films" in refused["error"]
+    live.end()
+    assert live.process.returncode == 0
 
 
 def test_sigterm_ends_a_show_and_its_film_is_whole(
@@ -111,6 +160,41 @@ def test_sigterm_ends_a_show_and_its_film_is_whole(
     assert live.process.returncode == 0 and "Traceback" not in said
     with av.open(str(film)) as container:
         assert container.streams.video[0].frames > 30
+
+
+def test_a_show_hears_what_is_sent_to_it(settings: list[str], lives: list[Live]) -> None:
+    live = Live("--audio", "browser", *settings)
+    lives.append(live)
+    state = live.until(lambda state: state["frames"]["shown"] > 0)
+    assert state["source"]["status"].startswith("waiting") and state["level"] < -100
+
+    async def send() -> dict[str, Any]:
+        sender = Sender()
+        offer = await sender.offer()
+        async with ClientSession() as client, client.post(live.viewer + "whip", data=offer, headers=SDP) as answer:
+            await sender.peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
+        state = await asyncio.to_thread(live.until, lambda state: state["level"] > -20)
+        await sender.peer.close()
+        return state
+
+    assert asyncio.run(send())["source"]["status"] == "playing"
+    live.until(lambda state: state["source"]["status"].startswith("waiting") and state["level"] < -100)
+    assert "Traceback" not in live.end()
+
+
+def test_the_pose_on_show_leaves_by_osc_and_as_openpose(settings: list[str], song: Path, lives: list[Live]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(PATIENCE)
+        live = Live("--audio", str(song), f"osc_out.to=127.0.0.1:{listener.getsockname()[1]}", *settings)
+        lives.append(live)
+        heard = [list(OscBundle(listener.recv(2000))) for _ in range(60)]
+    messages = {message.address: message.params for bundle in heard for message in bundle}
+    assert {"/xdancer/pose", "/xdancer/tokens"} <= set(messages)
+    assert len(messages["/xdancer/pose"]) == 181 and len(messages["/xdancer/tokens"]) == 31
+    with urllib.request.urlopen(live.viewer + "api/openpose", timeout=PATIENCE) as answer:
+        assert json.load(answer)["version"] == 1.3
+    live.end()
 
 
 def complaint(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -133,6 +217,7 @@ def test_mistakes_are_one_line_before_the_show(settings: list[str], capfd: pytes
     assert "no tokenizer 'nobody'" in complaint(capfd, *settings, "weights.tokenizer=nobody")
     assert "diffusion renderer" in complaint(capfd, "--renderer", "diffusion", *settings)
     assert "prot: unknown key; did you mean port?" in complaint(capfd, "prot=1", *settings)
+    assert "no folder nowhere" in complaint(capfd, *settings, "record=nowhere/film.mp4")
     assert "bearer token" in complaint(capfd, "--host", "0.0.0.0", *settings)
 
 

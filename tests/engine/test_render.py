@@ -79,6 +79,19 @@ def test_any_sound_is_danced_to(
     assert abs(len(pose) - expected) <= 1.1 and np.isfinite(pose).all()
 
 
+def test_the_poses_as_openpose_files(tmp_path: Path, weights: list[str]) -> None:
+    song = str(wav(tmp_path / "song.wav", NOISE[:8_000, :2]))
+    npz, folder = tmp_path / "out.npz", tmp_path / "poses"
+    out = ["-o", str(tmp_path / "film.mp4"), "--tokens", str(npz)]
+    assert main(["render", song, *out, "--openpose", str(folder), *weights]) == 0
+    files = sorted(folder.iterdir())
+    pose = np.load(npz)["pose"]
+    assert [file.name for file in files] == [f"film_{index:012d}_keypoints.json" for index in range(len(pose))]
+    people = [json.loads(file.read_text())["people"] for file in files]
+    bodies = [np.reshape(person[0]["pose_keypoints_2d"], (18, 3)) for person in people if person]
+    np.testing.assert_allclose(bodies, [p[:18] for p, person in zip(pose, people, strict=True) if person], atol=6e-4)
+
+
 def test_a_truncated_file_gives_what_could_be_read(tmp_path: Path, weights: list[str]) -> None:
     whole = wav(tmp_path / "whole.wav", NOISE[:, :2])
     song = tmp_path / "song.wav"
@@ -108,6 +121,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert "no folder" in complaint(capsys, song, "-o", str(tmp_path / "nowhere" / "out.mp4"), *weights)
     assert ".mp4" in complaint(capsys, song, "-o", str(tmp_path / "out.avi"), *weights)
     assert ".npz" in complaint(capsys, song, *out, "--tokens", str(tmp_path / "out.txt"), *weights)
+    assert "no folder" in complaint(capsys, song, *out, "--openpose", str(tmp_path / "no" / "where"), *weights)
     assert "diffusion" in complaint(capsys, song, *out, "--renderer", "diffusion", *weights)
     assert "nowhere" in complaint(capsys, song, *out, "weights.choreographer=nowhere")
     assert "sead" in complaint(capsys, song, *out, "sead=3", *weights)

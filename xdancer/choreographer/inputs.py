@@ -35,6 +35,7 @@ CONTEXT_EVERY = 64
 CONTEXT_SPAN = 120 * FPS
 N_BODY = 5 * N_JOINTS
 MOST_OWED = 12.0  # px
+LEAST = 0.1  # confidence below which nothing is aimed at
 UNIT, QUICK = 128.0, 4.0  # px; how much larger movement is written than places
 CENTRE = np.array([CANVAS_WIDTH / 2, CANVAS_HEIGHT / 2], dtype=np.float32)
 NECK = INDEX["neck"]
@@ -147,7 +148,8 @@ def places(pose: np.ndarray) -> np.ndarray:
 
 
 def posed(place: np.ndarray, confidence: np.ndarray) -> np.ndarray:
-    """The poses (..., 60, 3) that have these places (..., 60, 2) and confidences (..., 60)."""
+    """The poses (..., 60, 3) that have these places (..., 60, 2) and confidences (..., 60); too low ones are none."""
+    confidence = np.where(confidence < LEAST, 0.0, confidence)
     xy = place * UNIT
     xy[..., NECK, :] += CENTRE
     neck = xy[..., NECK : NECK + 1, :].copy()

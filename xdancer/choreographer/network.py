@@ -137,7 +137,7 @@ class ChoreographerNetwork(nn.Module):
         d, small, code = shape.width, shape.depth_width, shape.code
         self.stem = nn.Linear(shape.inputs, d)
         self.blocks = nn.ModuleList(Block(d, shape.heads, shape.hidden) for _ in range(shape.layers))
-        self.forecast = nn.Linear(d, 2 * N_JOINTS)
+        self.forecast = nn.Linear(d, 3 * N_JOINTS)  # movement of x and y of all joints, then their confidences
         self.outlook = nn.Linear(d, len(LATER) * 2 * N_JOINTS)  # in training only
         self.planner = Planner(d, plans)
         self.bridge = nn.Linear(d, small)
@@ -151,10 +151,11 @@ class ChoreographerNetwork(nn.Module):
         self.heads = nn.Parameter(0.02 * torch.randn(TOKENS_PER_FRAME, CODEBOOK_SIZE, small))
         self.biases = nn.Parameter(torch.zeros(TOKENS_PER_FRAME, CODEBOOK_SIZE))
         nn.init.zeros_(self.forecast.weight)
-        nn.init.zeros_(self.forecast.bias)
+        nn.init.zeros_(self.forecast.bias[: 2 * N_JOINTS])
+        nn.init.constant_(self.forecast.bias[2 * N_JOINTS :], 1.5)  # mostly seen
 
     def frames(self, x: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
-        """Frame vectors (B, T, inputs) -> states (B, T, width) and foretold places (B, T, 60, 2)."""
+        """Vectors (B, T, inputs) -> states (B, T, width) and what is foretold (B, T, 60, 3): places and confidences."""
         rows = torch.arange(x.shape[1])
         behind = rows[:, None] - rows
         mask = additive((behind >= 0) & (behind < self.shape.window))
@@ -165,12 +166,13 @@ class ChoreographerNetwork(nn.Module):
         h = norm(h)
         begin = self.shape.inputs - N_BODY - N_PARTS * self.shape.code * (2 + CONTEXT_FRAMES)
         here, _, moved = x[..., begin : begin + N_BODY].split((2 * N_JOINTS, N_JOINTS, 2 * N_JOINTS), dim=-1)
-        foretold = here + (moved + self.forecast(h).float()) / QUICK
-        return h, foretold.view(*x.shape[:2], N_JOINTS, 2)
+        moving, certainty = self.forecast(h).float().split((2 * N_JOINTS, N_JOINTS), dim=-1)
+        place = (here + (moved + moving) / QUICK).view(*x.shape[:2], N_JOINTS, 2)
+        return h, torch.cat([place, certainty.sigmoid()[..., None]], dim=-1)
 
     def later(self, h: Tensor, foretold: Tensor) -> Tensor:
-        """States and foretold places of `frames` -> places LATER frames on (B, T, len(LATER), 60, 2)."""
-        return foretold[:, :, None] + self.outlook(h).float().view(*h.shape[:2], len(LATER), N_JOINTS, 2)
+        """What `frames` returns -> places LATER frames on (B, T, len(LATER), 60, 2)."""
+        return foretold[:, :, None, :, :2] + self.outlook(h).float().view(*h.shape[:2], len(LATER), N_JOINTS, 2)
 
     def depth(self, h: Tensor, aim: Tensor, codes: Tensor, before_codes: Tensor) -> Tensor:
         """States (N, width), the latents aimed at (N, 5, D), codes of this frame's tokens and of the last's (N, 30, D)

@@ -120,8 +120,9 @@ class Runtime:
     def foretell(self, h: Array, before: Array, earlier: Array) -> Array:
         """The next pose (60, 3) in the light of the poses one and two frames before."""
         here, _, moved = np.split(body(before, earlier), (2 * N_JOINTS, 3 * N_JOINTS))
-        place = here + (moved + self.forecast @ h + self.forecast_bias) / QUICK
-        return posed(place.reshape(N_JOINTS, 2), before[:, 2])
+        moving, certainty = np.split(self.forecast @ h + self.forecast_bias, [2 * N_JOINTS])
+        place = here + (moved + moving) / QUICK
+        return posed(place.reshape(N_JOINTS, 2), 1 / (1 + np.exp(-certainty)))
 
     def tokens(self, h: Array, aim: Array, last: Array, pick: Any) -> Array:
         """The 30 tokens of a frame: int16 (30,). `pick(slot, logits (512,))` chooses each.

@@ -46,6 +46,26 @@ class Mesh:
         }
 
 
+def load(path: Path) -> Mesh:
+    """The mesh that `arrays` was packed from. Raises UserError where the file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            person, _, outfit = path.stem.rpartition("_")
+            weights = data["weights"].astype(np.float32)
+            return Mesh(
+                person,
+                outfit,
+                data["vertices"].astype(np.float32) / 1e4,
+                data["uv"].astype(np.float32) / 65535,
+                data["faces"].astype(int),
+                data["bones"].astype(int),
+                weights / np.maximum(weights.sum(1, keepdims=True), 1),
+                data["texture"].tobytes(),
+            )
+    except DAMAGED as error:
+        raise UserError(f"{path}: damaged mesh ({error}); pack the corpus again") from error
+
+
 def read(path: Path, texture_size: int = 256) -> Mesh:
     """The thinned mesh of one avatar file. Raises UserError where the file is damaged."""
     try:

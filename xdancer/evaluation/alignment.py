@@ -1,7 +1,8 @@
 """Beat alignment: how near the moments at which a body pauses lie to the beats of the music, and the reverse.
 
 After Bailando's score (arXiv 2203.13055) and AIST++'s (arXiv 2101.08779), with sigma in seconds and both directions; as
-random motion scores high too, a score is always set beside what chance gives.
+random motion scores high too, a score is always set beside what chance gives. `original` is their formula as published,
+whose sigma is 3 frames of whatever rate the motion has: say that rate with every figure.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from xdancer.pose.layout import FPS, INDEX
 SIGMA = 0.05  # s
 SMOOTH = 1 / 12  # s of Gaussian smoothing of the speed: 5 frames of 60 a second
 SHIFTS, OTHERS = 20, 5
+FRAMES = 3  # sigma of the published formula
+FRAMES_SMOOTH = 5  # of its smoothing
 BODY = np.arange(1, 14)  # neck to ankles
 DIRECTIONS = ("recall", "precision")
 
@@ -85,3 +88,23 @@ def alignment(
         "chance": np.mean([scores(motion, keep(wrong)) for wrong in [*shifted, *others[:OTHERS]]], axis=0),
         "beat_ratio": len(motion) / max(len(keep(music)), 1),
     }
+
+
+def original(pose: np.ndarray, music: np.ndarray, fps: int = FPS) -> np.ndarray:
+    """The published score, sigma 3 frames: (mean over music beats as Bailando has it, over motion beats as AIST++ has).
+
+    pose (T, 60, 3); music beats (B,) s. fps: 30, or a multiple to which the speed is interpolated. The published code
+    has 60; at 30 the same formula forgives twice as much. (0, 0) where either has no beat. Distances are in frames as
+    published, but not rounded to whole ones.
+    """
+    moved, each = speed(pose), fps // FPS
+    if not len(moved):
+        return np.zeros(2)
+    fine = np.interp(np.arange(each * (len(moved) - 1) + 1) / each, np.arange(len(moved)), moved)
+    pauses = argrelextrema(gaussian_filter1d(fine, FRAMES_SMOOTH), np.less)[0] + each
+    beats = music[music < len(pose) / FPS] * fps
+    if not len(pauses) or not len(beats):
+        return np.zeros(2)
+    apart = np.square(beats[:, None] - pauses[None])
+    near = [np.exp(-apart.min(axis=axis) / (2 * FRAMES**2)).mean() for axis in (1, 0)]
+    return np.array(near)

@@ -1,12 +1,16 @@
-"""What can be said of a motion by itself: does it move, twitch, freeze, leave the canvas, change its build?"""
+"""What can be said of a motion by itself: does it move, twitch, freeze, slide, leave the canvas, change its build?"""
 
 import numpy as np
+from scipy.ndimage import maximum_filter1d
 
 from xdancer.evaluation.alignment import BODY, speed, torso
-from xdancer.pose.layout import BODY_BONES, CANVAS_HEIGHT, CANVAS_WIDTH, FPS
+from xdancer.pose.layout import BODY_BONES, CANVAS_HEIGHT, CANVAS_WIDTH, FPS, INDEX
 
 STILL = 0.15  # trunks a second: a second slower than this is frozen; a waiting dancer sways at about 0.3
 ON_CANVAS = 7  # of the 14 joints from nose to ankles: with fewer the figure has left
+ANKLES = [INDEX["right_ankle"], INDEX["left_ankle"]]
+SHOWN = 0.3  # confidence from which a joint is shown
+PLANTED = 0.1  # trunks: an ankle so near its lowest place within half a second stands on the floor
 LIMBS = tuple(bone for bone in BODY_BONES if max(bone) < 14 and bone != (1, 0))
 MINUTE = 60 * FPS
 
@@ -35,12 +39,67 @@ def frozen(pose: np.ndarray) -> float:
     return float((moved[: whole * FPS].reshape(whole, FPS).mean(1) < STILL).mean())
 
 
-def off_canvas(pose: np.ndarray) -> float:
-    """Share of frames that show fewer than 7 of the 14 joints from nose to ankles on the canvas."""
+def longest_freeze(pose: np.ndarray, excused: np.ndarray | None = None) -> float:
+    """Seconds of the longest stretch in which the body hardly moves, by whole seconds; those in which any frame is
+    `excused` (T,) do not count."""
+    moved = speed(pose)
+    whole = len(moved) // FPS
+    still = moved[: whole * FPS].reshape(whole, FPS).mean(1) < STILL
+    if excused is not None:
+        still &= ~excused[: whole * FPS].reshape(whole, FPS).any(axis=1)
+    return float(longest_run(still))
+
+
+def longest_run(true: np.ndarray) -> int:
+    """Length of the longest run of True in (N,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], true, [False]])))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
+
+
+def sliding(pose: np.ndarray) -> float:
+    """How fast a foot that should stand still moves sideways: mean, trunks a second.
+
+    In 2-D the floor is not known: an ankle is taken to stand where it is within 0.1 trunks of its own lowest place half
+    a second around. Of the ankles that stand in two frames in a row the one that moves less is the support; its
+    horizontal speed counts. Frames in which neither stands, or in which not both are seen, do not; NaN where that is
+    all of them. Cameras and shuffled steps leave something even of a real dance: to be read against the truth's own.
+    """
+    ankles = pose[:, ANKLES].astype(np.float64)
+    if len(pose) < 2:
+        return float("nan")
+    trunk = torso(pose)
+    seen = np.asarray((ankles[..., 2] > 0).all(axis=1))
+    height = np.where(seen[:, None], ankles[..., 1], -np.inf)  # down is positive
+    stands = height >= maximum_filter1d(height, FPS + 1, axis=0, mode="nearest") - PLANTED * trunk
+    stands &= seen[:, None]
+    both = stands[1:] & stands[:-1]
+    speeds = np.where(both, np.abs(np.diff(ankles[..., 0], axis=0)) * FPS / trunk, np.inf).min(axis=1)
+    counted = both.any(axis=1)
+    return float(speeds[counted].mean()) if counted.any() else float("nan")
+
+
+def unseen(pose: np.ndarray) -> float:
+    """Share of the body's joints (neck to ankles, all frames) that are not shown: a limb lost is one in thirteen."""
+    return float((pose[:, BODY, 2] < SHOWN).mean()) if len(pose) else 0.0
+
+
+def on_canvas(pose: np.ndarray) -> np.ndarray:
+    """(T,) whether a frame shows at least 7 of the 14 joints from nose to ankles on the canvas."""
     body = pose[:, :14]
     x, y = body[..., 0], body[..., 1]
     on = (body[..., 2] > 0) & (x >= 0) & (x < CANVAS_WIDTH) & (y >= 0) & (y < CANVAS_HEIGHT)
-    return float((on.sum(1) < ON_CANVAS).mean())
+    return np.asarray(on.sum(1) >= ON_CANVAS)
+
+
+def off_canvas(pose: np.ndarray) -> float:
+    """Share of frames in which the figure has left the canvas."""
+    return float((~on_canvas(pose)).mean())
+
+
+def exits(pose: np.ndarray) -> float:
+    """How often the figure leaves the canvas, times a minute."""
+    on = on_canvas(pose)
+    return float((on[:-1] & ~on[1:]).sum() / max(len(pose), 1) * MINUTE)
 
 
 def build(pose: np.ndarray) -> np.ndarray:
@@ -55,12 +114,16 @@ def build(pose: np.ndarray) -> np.ndarray:
 
 
 def by_minute(pose: np.ndarray) -> dict[str, list[float]]:
-    """Motion energy and mean change of limb lengths against the first minute, as shares of the first minute's."""
+    """Of each whole minute: motion energy and mean change of limb lengths against the first one, as shares of that
+    one's; share of frozen seconds and of frames off the canvas."""
     minutes = [pose[start : start + MINUTE] for start in range(0, len(pose) - MINUTE + 1, MINUTE)]
     if not minutes:
-        return {"energy": [], "bones": []}
+        return {"energy": [], "bones": [], "frozen": [], "off_canvas": []}
     first, lengths = energy(minutes[0]), build(minutes[0])
+    grown = [np.abs(build(minute) / lengths - 1) for minute in minutes]
     return {
         "energy": [energy(minute) / max(first, 1e-9) - 1 for minute in minutes],
-        "bones": [float(np.nanmean(np.abs(build(minute) / lengths - 1))) for minute in minutes],
+        "bones": [float(limbs[~np.isnan(limbs)].mean()) if not np.isnan(limbs).all() else 0.0 for limbs in grown],
+        "frozen": [frozen(minute) for minute in minutes],
+        "off_canvas": [off_canvas(minute) for minute in minutes],
     }

@@ -10,7 +10,7 @@ import numpy as np
 
 from xdancer.music.features import HOP_RATE
 
-SLOWEST, FASTEST = 70.0, 156.0  # beats a minute: an octave and a little, so that no song has two tempi in it
+SLOWEST, FASTEST = 70.0, 150.0  # beats a minute: little more than an octave, so that no song has two tempi in it
 BEATS_PER_BAR = 4
 TEMPO_CENTRE, TEMPO_SPREAD = 112.0, 0.45  # log-normal prior
 STIFFNESS = 100.0  # how unlikely a change of tempo is at a beat

@@ -25,6 +25,7 @@ from xdancer.training.common import keep_memory, learning_rate, load_checkpoint,
 from xdancer.training.dances import Dance, Windows, load_dances, spread
 
 ASTRAY = 0.4  # units of 128 px that own forecasts may be off in training
+CERTAINTY = 4.0  # weight of the squared error of the confidences beside the places'
 BITS = TOKENS_PER_FRAME / np.log(2)  # nats a token to bits a frame
 
 
@@ -242,11 +243,10 @@ def with_own_past(
     for _ in range(rng.integers(1, config.own_steps + 1)):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
             foretold = network.frames(torch.from_numpy(x[own]))[1].numpy()
-        for window, places in zip(own, foretold, strict=True):
+        for window, frame in zip(own, foretold[:, :-1], strict=True):
             past = poses[window]
-            near = inputs.places(true[window, :-1])
-            places = np.clip(places[:-1], near - ASTRAY, near + ASTRAY)
-            past[kept:] = inputs.posed(places, past[kept:, :, 2])
+            near = np.where(true[window, :-1, :, 2:] > 0, inputs.places(true[window, :-1]), frame[..., :2])
+            past[kept:] = inputs.posed(np.clip(frame[..., :2], near - ASTRAY, near + ASTRAY), frame[..., 2])
             rows = tokenizer.runtime.encode(past[kept - field + 1 :])
             before[window, 1:] = rows.reshape(frames - 1, -1)
             x[window, :, begin : begin + inputs.N_BODY] = inputs.body(past[kept - 1 :], past[kept - 2 : -1])
@@ -279,9 +279,9 @@ def batch_loss(
     wanted = torch.from_numpy(targets.reshape(n * frames, -1)[picked].astype(np.int64))
     bits = F.cross_entropy(logits.float().reshape(-1, CODEBOOK_SIZE), wanted.reshape(-1))
     place, sure = torch.from_numpy(inputs.places(true)), torch.from_numpy(true[..., 2:])
-    sure = sure * torch.from_numpy((poses[:, -frames:, :, 2:] > 0).astype(np.float32))
     jolts = torch.from_numpy(struck).cumsum(1)
-    error = wrong(foretold, place, sure * torch.from_numpy(~struck)[..., None, None])
+    error = wrong(foretold[..., :2], place, sure * torch.from_numpy(~struck)[..., None, None])
+    error = error + CERTAINTY * F.mse_loss(foretold[..., 2:], sure)
     # The next frame is mostly inertia; what comes half a beat on has to be understood.
     for k, later in enumerate(LATER):
         calm = (jolts[:, later:] == jolts[:, :-later])[..., None, None]
@@ -308,10 +308,10 @@ def wrong(made: torch.Tensor, true: torch.Tensor, sure: torch.Tensor) -> torch.T
 def aims(parts: "Parts", poses: np.ndarray, foretold: np.ndarray, picked: np.ndarray) -> np.ndarray:
     """The latents (N, 5, D) that the tokenizer's encoder gives the foretold poses, for the picked of (n, T) frames."""
     field = parts.encoder_field
-    kept = poses.shape[1] - foretold.shape[1] + 1
+    kept = poses.shape[1] - foretold.shape[1] + 1  # poses before the first frame
     number, frame = np.divmod(picked, foretold.shape[1])
     past = poses[number[:, None], frame[:, None] + kept - (field - 1) + np.arange(field - 1)]
-    newest = inputs.posed(foretold[number, frame], poses[number, frame + kept - 1, :, 2])
+    newest = inputs.posed(foretold[number, frame, :, :2], foretold[number, frame, :, 2])
     windows = np.concatenate([past, newest[:, None]], axis=1).astype(np.float32)
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
         latents = parts.encoder.encode([torch.from_numpy(part) for part in frame_inputs(windows)])[:, -1]

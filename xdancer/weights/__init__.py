@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,34 +25,40 @@ CONFIG = "config.json"
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "U8": "u1", "BOOL": "?"}
 
 
-def find(part: str, name: str) -> Path:
-    """The folder of a model: a shipped name ("live" is the newest `live-N`), a local folder, or a hub id "owner/model".
+def shipped(part: str) -> list[str]:
+    """The names of the models of a part that the package carries."""
+    return sorted(path.parent.name for path in (SHIPPED / part).glob(f"*/{CONFIG}"))
+
+
+def find(part: str, name: str, files: Sequence[str] = (MODEL, CONFIG, "*.md")) -> Path:
+    """The folder of a model: a shipped name ("live" is the newest `live-N`), a local folder, or a hub id "owner/model",
+    of which `files` are fetched.
 
     Raises UserError where there is no such thing.
     """
-    shipped = sorted(path.parent.name for path in (SHIPPED / part).glob(f"*/{CONFIG}"))
+    names = shipped(part)
     if name == "live":
-        versions = [n for n in shipped if re.fullmatch(r"live-\d+", n)]
+        versions = [n for n in names if re.fullmatch(r"live-\d+", n)]
         if versions:
             return SHIPPED / part / max(versions, key=lambda n: int(n[5:]))
-    if name in shipped:
+    if name in names:
         return SHIPPED / part / name
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
-        return _download(part, name)
-    have = ", ".join(shipped) if shipped else "none"
+        return _download(part, name, files)
+    have = ", ".join(names) if names else "none"
     raise UserError(
         f"no {part} {name!r}: neither a shipped one (there are: {have}) nor a folder nor a hub id OWNER/MODEL"
     )
 
 
-def _download(part: str, name: str) -> Path:
+def _download(part: str, name: str, files: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[MODEL, CONFIG, "*.md"]))
+        return Path(snapshot_download(name, allow_patterns=list(files)))
     except Exception as error:  # the hub has many ways to fail; all of them mean that there is no such model to be had
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

@@ -80,7 +80,6 @@ def test_the_demo_goes_on_for_ever_from_its_first_beat() -> None:
     [
         ("nowhere.wav", "no such file"),
         ("ftp://somewhere/a.mp3", "ftp:// is not supported"),
-        ("browser", "not built in yet"),
         ("device:no such thing", "no such thing"),
     ],
 )

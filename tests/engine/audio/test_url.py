@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from engine.audio.url import UrlSource
+from engine.soak import radio as soak_radio
+from xdancer.music.demo import click_track
 from xdancer.music.frame import HOP
 
 
@@ -111,3 +113,20 @@ def test_a_stream_that_is_not_there_is_silence() -> None:
         time.sleep(0.01)
     assert "refused" in source.status.lower()
     source.close()
+
+
+def test_a_stream_that_stutters_is_waited_for() -> None:
+    radio = soak_radio.Radio(click_track(20.0).samples + np.float32(0.2))
+    source = UrlSource(radio.url)
+    source.start()
+    try:
+        pull_until(source, sounding=True)
+        for _ in range(2):
+            radio.stutter(1.5)
+            pull_until(source, sounding=False)
+            pull_until(source, sounding=True)
+        assert source.reconnects == 0 and source.underruns >= 2
+        assert source._fifo.fill <= source._fifo.capacity + 4096
+    finally:
+        source.close()
+        radio.close()

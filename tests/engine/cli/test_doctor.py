@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from models import tiny_choreographer, tiny_tokenizer
 
 from engine.cli import doctor
 from xdancer import weights
 
 
-@pytest.fixture
-def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Weights of every part, whole."""
-    import torch
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    shutil.copytree(weights.find("beats", "live"), folder / "beats" / "live-1")
+    tiny_choreographer(folder / "choreographer" / "live-1", tiny_tokenizer(folder / "tokenizer" / "live-1"))
+    return folder
 
-    for part in ("beats", "tokenizer", "choreographer"):
-        weights.save(tmp_path / part / "live-1", {"w": torch.ones(2, 2)}, {"part": part})
+
+@pytest.fixture
+def shipped(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Weights of every part, whole; the dancer's are tiny."""
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr(weights, "SHIPPED", tmp_path)
     return tmp_path
 
@@ -43,6 +49,29 @@ def test_corrupt_weights_are_found_and_fail(shipped: Path, capsys: pytest.Captur
     code, found = examine(capsys)
     assert (code, found["can_run"]) == (1, False)
     assert not found["weights choreographer"]["ok"] and found["weights tokenizer"]["ok"]
+
+
+def test_weights_that_do_not_belong_together_are_found_and_fail(
+    shipped: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(shipped / "tokenizer" / "live-1")
+    tiny_tokenizer(shipped / "tokenizer" / "live-1", seed=1)
+    code, found = examine(capsys)
+    assert (code, found["can_run"]) == (1, False)
+    assert found["weights tokenizer"]["ok"] and found["weights choreographer"]["ok"]
+    assert "trained on tokenizer" in found["a frame of dance"]["found"]
+
+
+def test_what_a_show_can_do_without_is_named_with_how_to_get_it(
+    shipped: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "EXTRAS", {"no_such_module": ("beats by telepathy", "pip install telepathy")})
+    monkeypatch.setattr(doctor, "DISK_LEAST", float("inf"))
+    code, found = examine(capsys)
+    assert code == 0
+    for what, fix in {"no_such_module": "pip install telepathy", "disk": "recordings="}.items():
+        assert not found[what]["ok"] and fix in found[what]["fix"] and found[what]["needed"] == "extra"
+    assert found["open files"]["found"].startswith("at most")
 
 
 def test_a_port_in_use_is_said_with_the_way_out(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,41 +4,48 @@ import asyncio
 import json
 import logging
 import multiprocessing
+import socket
 import subprocess
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import aiomqtt
+import jsonschema
 import pytest
+import yaml
+from brokers import Mosquitto
 
-from engine.mqtt import MqttOutlet, MqttSettings, messages
+from engine.mqtt import MqttOutlet, MqttSettings, broker, link, messages
+from engine.params import Params
 from xdancer.errors import UserError
+from xdancer.music.frame import BeatState
 
+DOCS = Path(__file__).parents[3] / "docs"
+PARAMS = {**Params().model_dump(), "apply": "frame"}
 TREE = "xdancer/v1/main"
 
 
 async def test_mosquitto_sub_receives_each_frame_once_and_in_order(mosquitto, subscribe, tools) -> None:
-    listener = subscribe(mosquitto.port, f"{TREE}/tokens")
-    status = subscribe(mosquitto.port, f"{TREE}/status")
+    listener = subscribe(mosquitto.port, f"{TREE}/tokens", "-t", f"{TREE}/status")
     out = tools.outlet(mosquitto.url)
     await out.start()
     await tools.until(lambda: out.connected)
-    assert await status.read(1) == [(f"{TREE}/status", "online")]
-    await asyncio.sleep(0.3)  # until mosquitto_sub has subscribed
+    assert await listener.read(1) == [(f"{TREE}/status", "online")]  # it has subscribed to both
     frames = [tools.frame(index) for index in range(300)]
+    reading = asyncio.create_task(listener.read(300, 60.0))
     for frame in frames:
         out.made(frame)
         out.shown(frame)
-        await asyncio.sleep(0)
         if frame.index % 30 == 29:
-            await asyncio.sleep(0.02)
-    bodies = [json.loads(payload) for _, payload in await listener.read(300)]
+            await tools.until(lambda: not out._queue)
+    bodies = [json.loads(payload) for _, payload in await reading]
     await out.stop()
     assert [body["frame"] for body in bodies] == list(range(300))
     assert [body["seq"] for body in bodies] == list(range(300))
     assert [body["tokens"] for body in bodies] == [frame.tokens.ravel().tolist() for frame in frames]
     assert out.dropped == 0
-    assert await status.read(1) == [(f"{TREE}/status", "offline")]
+    assert await listener.read(1) == [(f"{TREE}/status", "offline")]
 
 
 async def test_what_is_retained_awaits_a_late_subscriber(mosquitto, subscribe, tools) -> None:
@@ -67,9 +74,9 @@ async def test_a_free_running_frame_has_a_pose_and_no_tokens(mosquitto, subscrib
     assert [topic.rsplit("/", 1)[1] for topic, _ in got] == ["pose", "tokens", "pose"]
 
 
-def _publish_until_killed(url: str) -> None:
+def _publish_until_killed(url: str, settings: dict[str, str] | None = None) -> None:
     async def publish() -> None:
-        out = MqttOutlet(MqttSettings(url=url), show="main", session="s1", meta={}, params={})
+        out = MqttOutlet(MqttSettings(url=url, **(settings or {})), show="main", session="s1", meta={}, params={})
         await out.start()
         await asyncio.sleep(60)
 
@@ -132,6 +139,99 @@ async def test_the_right_password_is_let_in(locked_mosquitto, tools) -> None:
     await out.stop()
 
 
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+async def test_tls_password_and_last_will_in_either_version(tmp_path: Path, tools, subscribe, version: str) -> None:
+    broker = Mosquitto(tmp_path, tools.PASSWORD, tls=True)
+    broker.start()
+    flag = "mqttv5" if version == "5" else "mqttv311"
+    options = ("-V", flag, "--cafile", str(broker.ca), "-u", "dj", "-P", tools.PASSWORD)
+    try:
+        status = subscribe(broker.port, f"{TREE}/status", *options)
+        listener = subscribe(broker.port, f"{TREE}/tokens", *options)
+        settings = {"username": "dj", "password": tools.PASSWORD, "ca": str(broker.ca), "version": version}
+        show = multiprocessing.get_context("spawn").Process(target=_publish_until_killed, args=(broker.url, settings))
+        show.start()
+        assert (await status.read(1, 30))[0][1] == "online"
+        show.kill()
+        show.join()
+        assert (await status.read(1))[0][1] == "offline"
+        out = tools.outlet(broker.url, **settings)
+        await out.start()
+        await tools.until(lambda: out.connected)
+        out.made(tools.frame(7))
+        assert json.loads((await listener.read(1))[0][1])["frame"] == 7
+        await out.stop()
+    finally:
+        broker.stop()
+
+
+async def test_a_broker_whose_certificate_is_not_known_is_one_clear_line(tmp_path: Path, tools, caplog) -> None:
+    broker = Mosquitto(tmp_path, tls=True)
+    broker.start()
+    out = tools.outlet(broker.url)
+    await out.start()
+    await tools.until(lambda: out.reconnects >= 2)
+    await out.stop()
+    broker.stop()
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(lines) == 1 and "certificate verify failed" in lines[0] and broker.url in lines[0]
+
+
+def test_a_ca_file_that_is_none_is_named(tmp_path: Path, tools) -> None:
+    with pytest.raises(UserError, match="mqtt.ca"):
+        tools.outlet("mqtts://broker", ca=str(tmp_path / "none.pem"))
+
+
+async def test_messages_are_sent_at_once(mosquitto, tools, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients: list[Any] = []
+    monkeypatch.setattr(link, "aiomqtt", SimpleNamespace(**vars(aiomqtt)), raising=True)
+    monkeypatch.setattr(link.aiomqtt, "Client", lambda *a, **k: clients.append(aiomqtt.Client(*a, **k)) or clients[-1])
+    out = tools.outlet(mosquitto.url)
+    await out.start()
+    await tools.until(lambda: out.connected)
+    assert clients[0]._client.socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    await out.stop()
+
+
+async def test_every_message_a_broker_has_of_us_fits_its_schema(mosquitto, subscribe, tools) -> None:
+    """As docs/asyncapi.yaml names them: for each channel the payload's schema, its retain flag and its QoS."""
+    document = yaml.safe_load((DOCS / "asyncapi.yaml").read_text())
+    command = ["-F", "%t %r %q %p"]
+    listener = subscribe(mosquitto.port, f"{TREE}/#", *command, "-q", "1")
+    heard: list[dict[str, Any]] = []
+    out = tools.outlet(mosquitto.url, set_params=heard.append, params=PARAMS)
+    await out.start()
+    got = await listener.read(3)
+    change = json.dumps({"energy": 0.25, "apply": "beat"})
+    publish = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(mosquitto.port), "-t", f"{TREE}/params/set", "-m", change]
+    while not heard:  # the outlet may not have subscribed yet
+        await asyncio.to_thread(subprocess.run, publish, check=True)
+        got += await listener.read(1)
+    out.params_changed({**PARAMS, **heard[0]})
+    out.made(tools.frame(15, BeatState(tempo=120.0, beat=1, beat_in_bar=1, confidence=0.5, struck=0.51)))
+    got += await listener.read(4)
+    got += await subscribe(mosquitto.port, f"{TREE}/#", *command, "-q", "1").read(3)
+    await out.stop()
+    seen = set()
+    for topic, line in got:
+        flag, qos, payload = line.split(" ", 2)
+        (channel,) = [k for k, v in document["channels"].items() if v["address"].format(show="main") == topic]
+        (message,) = document["channels"][channel]["messages"]
+        schema = document["components"]["messages"][message]["payload"]
+        if "$ref" in schema:
+            schema = json.loads((DOCS / schema["$ref"]).read_text())
+            payload = json.loads(payload)
+        jsonschema.validate(payload, schema, jsonschema.Draft202012Validator)
+        if channel != "paramsSet":
+            (operation,) = [o for o in document["operations"].values() if o["channel"]["$ref"].endswith(f"/{channel}")]
+            assert int(qos) == operation["bindings"]["mqtt"]["qos"]
+            if flag == "1":
+                assert operation["bindings"]["mqtt"]["retain"]
+        seen.add((channel, flag))
+    assert {channel for channel, _ in seen} == set(document["channels"])
+    assert {channel for channel, flag in seen if flag == "1"} == {"meta", "params", "status"}
+
+
 async def test_no_broker_at_all_holds_nothing_up(tools, caplog) -> None:
     out = tools.outlet(f"mqtt://127.0.0.1:{tools.free_port()}")
     await out.start()
@@ -185,6 +285,35 @@ async def test_the_embedded_broker_serves_tcp_and_websocket(subscribe, tools) ->
                 break
     assert seen == frames
     assert [json.loads(payload)["frame"] for _, payload in await listener.read(60)] == frames
+    await out.stop()
+
+
+async def test_the_embedded_broker_hangs_up_on_who_does_not_read(tools, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(broker, "PATIENCE", 0.5)
+    out = tools.outlet("embedded", port=tools.free_port(), ws_port=tools.free_port(), queue=100_000)
+    await out.start()
+    await tools.until(lambda: out.connected)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(out.address.rsplit(":", 1)[1]), limit=1024)
+    writer.write(b"\x10\x10\x00\x04MQTT\x04\x02\x00\x00\x00\x04lazy")  # CONNECT, clean session, no keepalive
+    await reader.readexactly(4)
+    writer.write(b"\x82\x06\x00\x01\x00\x01#\x00")  # SUBSCRIBE to everything
+    await reader.readexactly(5)
+    writer.transport.pause_reading()
+    busy = len(asyncio.all_tasks())
+
+    def hung_up() -> bool:
+        return any("read nothing" in record.getMessage() for record in caplog.records)
+
+    for index in range(10_000):  # some MB go into the system's buffers first
+        out.made(tools.frame(index))
+        if index % 100 == 0:
+            await tools.until(lambda: out.state()["queue"] == 0, 60.0)
+        if hung_up():
+            break
+    await tools.until(hung_up)
+    await tools.until(lambda: len(asyncio.all_tasks()) < busy + 5, 60.0)
+    writer.transport.abort()
+    assert out.connected
     await out.stop()
 
 

@@ -10,8 +10,10 @@ import pytest
 from fakes import CountingSource, FakeStudio, Memory, run_virtually
 
 from engine.config import Config
+from engine.stage.heard import OnceHeard
+from engine.stage.lead import DELIVERY, MARGIN, Lead
 from engine.stage.show import Show
-from engine.stage.studios import HUNG_AFTER, Studios
+from engine.stage.studios import HUNG_AFTER, HUNG_AFTER_WITH_SPARE, Studios
 from engine.studio.process import Failed
 from xdancer.errors import UserError
 
@@ -124,17 +126,29 @@ def test_without_a_spare_the_stage_dances_the_last_beat() -> None:
     assert memory.state["studio"]["status"] == "live" and memory.shown_at[-1][1].tokens is not None
 
 
-def test_a_studio_that_hangs_is_replaced() -> None:
+@pytest.mark.parametrize(("spare", "patience"), [(False, HUNG_AFTER), (True, HUNG_AFTER_WITH_SPARE)])
+def test_a_studio_that_hangs_is_replaced(spare: bool, patience: int) -> None:
     def hang(show: Show) -> None:
         FakeStudio.all[0].mute = True
 
-    show, memory = play(5.0 + HUNG_AFTER / 30 + 3.0, {5.0: hang})
+    show, memory = play(5.0 + patience / 30 + 3.0, {5.0: hang}, spare=spare)
     assert FakeStudio.all[0].stopped and show.studios.replaced == 1 and memory.state["studio"]["status"] == "live"
     shown = indices(memory.shown_at)
     assert shown == list(range(len(shown)))
     # Meanwhile somebody dances: after a second without the studio, no picture is merely repeated.
-    meanwhile = [frame for _, frame in memory.shown_at if 6.5 < frame.index / 30 < 9.0]
-    assert all((frame.picture == 77).all() for frame in meanwhile)
+    meanwhile = [frame for _, frame in memory.shown_at if 6.5 < frame.index / 30 < 5.0 + patience / 30]
+    assert all((frame.picture == 77).all() for frame in meanwhile) and (spare or meanwhile)
+
+
+def test_a_spare_that_is_still_catching_up_is_not_given_up_early() -> None:
+    """The one that takes over is slow at first, while a second spare is ready: it has the longer patience."""
+
+    def lose(show: Show) -> None:
+        FakeStudio.all[1].slowness = (HUNG_AFTER_WITH_SPARE + 30) / 30
+        FakeStudio.all[0].die()
+
+    show, memory = play(20.0, {5.0: lose})
+    assert show.studios.replaced == 1 and memory.state["studio"]["spare"]
 
 
 def test_studios_that_keep_dying_do_not_stop_the_show() -> None:
@@ -183,6 +197,35 @@ def test_the_clock_follows_the_source() -> None:
 
     show, _ = play(100.0, {0.0: hurry})
     assert 3020 < show.sound.written < 3040  # one per cent more than 3000
+
+
+def test_a_machine_that_slept_goes_on_where_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    def sleep(show: Show) -> None:
+        asyncio.get_running_loop().sleep_through(1800)  # type: ignore[attr-defined]
+
+    show, memory = play(1820.0, {5.0: sleep})
+    shown = indices(memory.shown_at)
+    assert shown == list(range(len(shown))) and 590 <= len(shown) <= 600
+    assert show.studios.replaced == 0 and memory.state["studio"]["status"] == "live"
+    times = np.array([time for time, _ in memory.shown_at])
+    np.testing.assert_allclose(np.diff(times[170:]), 1 / 30, atol=1e-6)  # nothing is made up for in a rush
+    assert [record.getMessage() for record in caplog.records] == [
+        "clock: stood still for 1800.0 s; the machine slept, or has too much to do"
+    ]
+
+
+def test_a_wall_clock_that_is_set_moves_what_is_due_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    def adjust(show: Show) -> None:
+        asyncio.get_running_loop().set_by = -3600.0  # type: ignore[attr-defined]
+
+    _, memory = play(10.0, {5.0: adjust})
+    times = np.array([time for time, _ in memory.shown_at])
+    np.testing.assert_allclose(np.diff(times), 1 / 30, atol=1e-6)
+    ahead = np.array([frame.due - time for time, frame in memory.shown_at])
+    np.testing.assert_allclose(ahead[160:] - ahead[0], -3600, atol=1e-3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "clock: the wall clock moved by -3600.00 s; the show follows it"
+    ]
 
 
 def test_parameters_reach_the_studios_and_the_listeners() -> None:
@@ -276,10 +319,73 @@ def test_wrong_parameters_are_refused_in_one_line(changes: dict[str, Any], expec
     assert expected in said[0] and "\n" not in said[0]
 
 
-def test_anticipation_shows_a_frame_when_its_sound_is_heard() -> None:
+def heard(frame: Any, first: float) -> float:
+    """When the sound of a frame was heard, in the loop's time, where that of frame 0 was at `first`."""
+    return first + frame.index / 30
+
+
+def test_anticipation_lets_a_frame_leave_so_early_that_it_is_seen_with_its_sound() -> None:
     show, memory = play(10.0, presentation="anticipate", lead=10)
-    late = [time - made for (made, a), (time, b) in zip(memory.made_at[20:], memory.shown_at[30:], strict=False)]
-    assert show.presenter.delay == 0 and late
-    frames = {frame.index: time for time, frame in memory.made_at}
+    first = memory.made_at[0][0] - FakeStudio.slowness
+    assert show.presenter.delay == 0
+    made = {frame.index: time for time, frame in memory.made_at}
     for time, frame in memory.shown_at[30:]:
-        assert time - frames[frame.index] == pytest.approx(10 / 30 - FakeStudio.slowness, abs=1e-6)
+        assert heard(frame, first) - time == pytest.approx(DELIVERY, abs=1e-6) and frame.tokens is not None
+        assert frame.due - frame.leaves == pytest.approx(DELIVERY)
+        assert heard(frame, first) - made[frame.index] == pytest.approx(10 / 30 - FakeStudio.slowness, abs=1e-6)
+
+
+def test_the_lead_follows_what_the_pipeline_and_the_way_to_the_viewers_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeStudio, "slowness", 0.2)
+
+    def far(show: Show) -> None:
+        for _ in range(40):
+            show.delivered(0.4)
+
+    show, memory = play(30.0, {10.0: far}, presentation="anticipate")
+    assert show.studios.lead == int(np.ceil(30 * (0.2 + 0.4 + MARGIN)))
+    shown = indices(memory.shown_at)
+    assert shown == list(range(len(shown)))
+    assert indices(memory.made_at) == list(range(len(memory.made_at)))  # a change of lead leaves no gap and no repeat
+    first = memory.made_at[0][0] - 0.2
+    for time, frame in memory.shown_at[-60:]:
+        assert heard(frame, first) - time == pytest.approx(0.4, abs=1e-6) and frame.tokens is not None
+
+
+def test_a_lead_that_is_not_needed_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hurry(show: Show) -> None:
+        FakeStudio.slowness = 0.01
+
+    monkeypatch.setattr(FakeStudio, "slowness", 0.3)
+    show, memory = play(40.0, {10.0: hurry}, presentation="anticipate")
+    assert show.studios.lead == int(np.ceil(30 * (0.01 + DELIVERY + MARGIN)))
+    assert indices(memory.made_at) == list(range(len(memory.made_at)))
+
+
+def test_the_trim_moves_the_picture_against_the_room() -> None:
+    show, memory = play(20.0, {10.0: lambda show: show.set_params({"trim_ms": 80})}, presentation="anticipate")
+    first = memory.made_at[0][0] - FakeStudio.slowness
+    offsets = {at: heard(frame, first) - time for at in (200, -1) for time, frame in [memory.shown_at[at]]}
+    assert offsets[200] == pytest.approx(DELIVERY, abs=1e-6)
+    assert offsets[-1] == pytest.approx(DELIVERY - 0.08, abs=1e-6)
+
+
+def test_unlikely_reports_are_not_believed() -> None:
+    lead = Lead(anticipate=True)
+    for seconds in (-1.0, 0.0, 30.0, float("nan"), float("inf")):
+        lead.reported(seconds)
+    assert lead.delivery == DELIVERY
+    lead.reported(0.3)
+    assert lead.delivery == 0.3
+
+
+def test_a_recorder_gets_each_frame_with_its_sound_though_the_picture_comes_first() -> None:
+    kept = Memory()
+
+    def record(show: Show) -> None:
+        show.outlets.append(OnceHeard(kept, show.sound))
+
+    play(10.0, {1.0: record}, presentation="anticipate", lead=10)
+    recorded = [frame for _, frame in kept.shown_at]
+    assert indices(kept.shown_at) == list(range(recorded[0].index, recorded[-1].index + 1)) and len(recorded) > 250
+    assert all((frame.sound == np.float32((frame.index + 1) / 10_000)).all() for frame in recorded)

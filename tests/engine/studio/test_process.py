@@ -3,9 +3,11 @@
 import asyncio
 import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 from fakes import Memory
@@ -17,8 +19,9 @@ from engine.config import Config, load
 from engine.stage.show import Show
 from engine.stage.studios import Studios
 from engine.studio.frame import StudioFrame
+from engine.studio.handle import Calls, StudioProcess
 from engine.studio.models import load_models
-from engine.studio.process import Go, Ready, SetParams, main
+from engine.studio.process import LEAP, Go, Ready, SetParams, main, resume
 from engine.studio.shared import SLOTS, SOUND_FRAMES, FrameRing, SoundRing, context
 from engine.studio.studio import Studio
 from xdancer.music.demo import click_track
@@ -94,6 +97,44 @@ async def test_after_a_crash_the_same_dance_goes_on(config: Config, song: Path) 
         np.testing.assert_array_equal(frame.tokens, expected[frame.index])
 
 
+async def test_a_studio_that_does_not_read_holds_nobody_up(config: Config) -> None:
+    def nothing(*of: object) -> None:
+        pass
+
+    studio = StudioProcess(config, config.params(), SoundRing(), Calls(nothing, nothing, nothing))
+    await studio.start()
+    assert studio.pid
+    os.kill(studio.pid, signal.SIGSTOP)
+
+    def turn_knobs() -> None:
+        for n in range(5000):
+            studio.set({"seed": n}, "frame")
+
+    hands = threading.Thread(target=turn_knobs, daemon=True)
+    hands.start()
+    hands.join(30)
+    assert not hands.is_alive()
+    studio.stop()
+    await studio.join()
+    assert not psutil.pid_exists(studio.pid)
+
+
+def test_a_studio_that_takes_over_leaves_out_what_is_long_over() -> None:
+    class Heard:
+        lead = 0
+
+        def resume(self, samples: np.ndarray, first: int, danced: np.ndarray, tokens: np.ndarray) -> None:
+            self.got = (len(samples) // HOP, first)
+
+    ring, rows, studio = SoundRing(), np.zeros((4, 5, 6), np.int16), Heard()
+    for _ in range(400):
+        ring.write(np.zeros((HOP, 2), np.float32))
+    for first, begin in ((390, 390), (100, 400 - LEAP)):
+        assert resume(studio, ring, Go(first, 0, rows, rows)) == begin  # type: ignore[arg-type]
+        assert studio.got == (begin, 0)
+    assert resume(studio, ring, Go(0, 0)) == 0  # type: ignore[arg-type]
+
+
 def frame(index: int, drawn: bool = True) -> StudioFrame:
     row = np.full((5, 6), index, np.int16)
     picture = np.full((64, 64, 3), index, np.uint8) if drawn else None
@@ -143,7 +184,7 @@ async def test_a_studio_that_is_behind_hears_of_a_blackout_before_it_has_caught_
     process.start()
     ready = await asyncio.to_thread(pipe.recv)
     assert isinstance(ready, Ready)
-    pipe.send(Go(0))
+    pipe.send(Go(0, 0))
     while frames.waiting < SLOTS:
         await asyncio.to_thread(pipe.recv)
     pipe.send(SetParams({"blackout": True}, "frame"))

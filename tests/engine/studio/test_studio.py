@@ -76,6 +76,14 @@ def test_blackout_darkens_the_picture_and_leaves_the_dance(models: Models) -> No
     assert all((a.tokens == b.tokens).all() for a, b in zip(light, dark, strict=True))
 
 
+def test_a_flash_comes_with_each_beat(models: Models) -> None:
+    steady = Models(SteadyAnalyzer, models.tokenizer, models.choreographer, models.renderer)
+    frames = Studio(steady, Params(flash=True), lead=4).push(np.zeros((40 * 1600, 2), np.float32))
+    white = [frame.index for frame in frames if (frame.picture == 255).all()]
+    # Frame n's beat clock is that of its end: beats end frames 14, 29 and 44.
+    assert [index for index in white if index > 4] == [14, 15, 29, 30]
+
+
 def test_silence_and_nothing_at_all(models: Models) -> None:
     studio = Studio(models, Params())
     assert studio.push(np.zeros((0, 2), np.float32)) == []

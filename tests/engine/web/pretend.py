@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.audio import Source
+from engine.audio.files import demo_source
 from engine.config import Config
 from engine.control.performer import Performer
 from engine.params import MOMENTS, Moment, Wishes
@@ -20,13 +22,22 @@ WIDTH, HEIGHT = 128, 224
 class PretendShow:
     """Every half second a click, and a white picture in the frame that holds it."""
 
+    session = "pretend"
+
     def __init__(
-        self, delay: float = 0.2, size: tuple[int, int] = (WIDTH, HEIGHT), config: Config | None = None
+        self,
+        delay: float = 0.2,
+        size: tuple[int, int] = (WIDTH, HEIGHT),
+        source: Source | None = None,
+        config: Config | None = None,
     ) -> None:
         self.delay, self.size = delay, size
         self.performer = Performer(config or Config(), self._set, lambda: ["street", "house", "ballet"])
         self.wishes = Wishes()
         self.patient = False  # changes for a beat or a bar wait until `strike`
+        self.reported: asyncio.Queue[float] = asyncio.Queue()
+        self.presentation = "delay"
+        self.source = source or demo_source()
         track = click_track(60.0, tempo=120.0)
         self.sound = track.samples
         self.frames = len(self.sound) // HOP
@@ -47,11 +58,17 @@ class PretendShow:
         taken = self.wishes.take(moments)
         self.performer.active = self.performer.active.model_copy(update=taken)
 
+    def delivered(self, seconds: float) -> None:
+        self.reported.put_nowait(seconds)
+
     def state(self) -> dict[str, Any]:
+        now = time.time()
         return {
+            "now": now,
+            "presentation": self.presentation,
             "tempo": 120.0,
-            "beat_phase": (2 * time.time()) % 1,
-            "beat_in_bar": int(2 * time.time()) % 4,
+            "beat_phase": now * 2 % 1,
+            "beat_in_bar": int(now * 2) % 4,
             "beats_per_bar": 4,
             "confidence": 0.8,
             "level": -12.0,

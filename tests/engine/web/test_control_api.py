@@ -37,7 +37,7 @@ class Running:
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     config = load(None, ["port=0", "presets.Drop={energy: 1, apply: bar}", f"presets_file={tmp_path / 'p.yaml'}"])
     show = PretendShow(config=config)
-    web = Web(config, show, show.performer)
+    web = Web(config, show, performer=show.performer)
     await web.start()
     async with ClientSession(web.address) as client:
         yield Running(show, web, client)
@@ -167,7 +167,7 @@ async def test_midi_is_learnt_from_the_page(tmp_path: Path) -> None:
     config = load(None, ["port=0", "presets.Drop={energy: 1}", "midi.map={control 1 7: energy}"])
     show = PretendShow(config=config)
     desk = Desk(config, show.performer)
-    web = Web(config, show, show.performer, desk.midi_params)
+    web = Web(config, show, performer=show.performer, midi=desk.midi_params)
     await web.start()
     async with ClientSession(web.address) as client, client.get("/api/events") as answer:
         assert (await event(answer, "midi"))["map"] == {"control 1 7": "energy"}

@@ -69,7 +69,7 @@ def test_what_counts_as_one_client(remote: str | None, expected: str) -> None:
 async def web(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Web]:
     monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     show = PretendShow()
-    web = Web(load(None, ["port=0"]), show, show.performer)
+    web = Web(load(None, ["port=0"]), show, performer=show.performer)
     await web.start()
     yield web
     await web.stop()
@@ -156,7 +156,7 @@ async def test_pages_keep_to_themselves(web: Web) -> None:
 
 async def test_without_a_token_other_sites_cannot_write() -> None:
     show = PretendShow()
-    web = Web(load(None, ["port=0", "presets.Drop={energy: 1}"]), show, show.performer)
+    web = Web(load(None, ["port=0", "presets.Drop={energy: 1}"]), show, performer=show.performer)
     await web.start()
     async with ClientSession(web.address) as session:
         for origin in ("https://evil.example", "null", "http://localhost:1", "http://[", ""):

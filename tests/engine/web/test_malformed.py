@@ -75,7 +75,7 @@ async def web(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if request.param:
         monkeypatch.setenv(TOKEN_VARIABLE, request.param)
     show = PretendShow()
-    web = Web(load(None, ["port=0"]), show, show.performer)
+    web = Web(load(None, ["port=0"]), show, performer=show.performer)
     await web.start()
     yield web
     await web.stop()

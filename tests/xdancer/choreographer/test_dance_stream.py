@@ -117,14 +117,14 @@ def test_streaming_is_the_one_pass_form(model, tokenizer, folder, monkeypatch, l
 
 
 def aimed_at(model, poses, foretold, followed, begun, half, part):
-    """The places (T, 60, 2) aimed at: those foretold, led to the plan, and what the tokens fell short of before."""
+    """The poses (T, 60, 3) aimed at, as places: foretold, led to the plan, with what tokens fell short of before."""
     aimed, short = foretold.copy(), np.zeros((60, 2))
     past = poses[-len(foretold) :]  # before each frame
     reached = began = inputs.places(past[0])
     for n in range(len(foretold)):
         if n:
-            short = inputs.owed(inputs.posed(aimed[n - 1], past[n - 1, :, 2]), past[n])
-        pose = inputs.posed(foretold[n], past[n, :, 2])
+            short = inputs.owed(inputs.posed(aimed[n - 1, :, :2], aimed[n - 1, :, 2]), past[n])
+        pose = inputs.posed(foretold[n, :, :2], foretold[n, :, 2])
         places = inputs.places(pose)
         if n in begun:
             began = reached
@@ -135,7 +135,7 @@ def aimed_at(model, poses, foretold, followed, begun, half, part):
             places = np.where(pose[:, 2:] > 0, led, places).astype(np.float32)
         reached = places
         pose = inputs.posed(places, pose[:, 2])
-        aimed[n] = inputs.places(inputs.carried(pose, short, model.sampling["carry"]))
+        aimed[n, :, :2] = inputs.places(inputs.carried(pose, short, model.sampling["carry"]))
     return aimed
 
 

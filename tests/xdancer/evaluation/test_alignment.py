@@ -63,5 +63,20 @@ def test_chance_is_low_where_the_score_is_perfect_and_equal_for_random_beats():
     np.testing.assert_allclose(random["score"], random["chance"], atol=0.06)
 
 
+@pytest.mark.parametrize(("fps", "late", "worth"), [(30, 0.0, 1.0), (30, 0.1, np.exp(-0.5)), (60, 0.05, np.exp(-0.5)),
+                                                    (60, 0.1, np.exp(-2.0))])  # fmt: skip
+def test_the_published_formula_forgives_three_frames_of_its_own_rate(fps, late, worth):
+    pose = standing(300)
+    shown = (np.arange(300) + 0.5) / 30
+    pose[:, :, 0] += (100 * (shown - 1 / (2 * np.pi) * np.sin(2 * np.pi * shown)))[:, None]  # pauses at 1, 2, .. s
+    by_music, by_motion = al.original(pose, np.arange(1.0, 9.5) + late, fps)
+    assert by_music == pytest.approx(worth, abs=1e-6) and by_motion == pytest.approx(worth, abs=1e-6)
+
+
+def test_the_published_formula_needs_beats_on_both_sides():
+    assert al.original(standing(90), np.array([1.0]), 60).tolist() == [0, 0]
+    assert al.original(standing(1), np.array([1.0])).tolist() == [0, 0]
+
+
 def test_a_short_motion_has_no_beats():
     assert not len(al.motion_beats(standing(3)))

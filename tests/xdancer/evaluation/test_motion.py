@@ -1,19 +1,9 @@
 import numpy as np
 import pytest
+from evaluation_fixtures import standing
 
 from xdancer.evaluation import motion
-
-
-def standing(frames: int) -> np.ndarray:
-    """A figure with a trunk of 200 px and limbs of 100: (T, 60, 3)."""
-    pose = np.zeros((frames, 60, 3), np.float32)
-    pose[..., 2] = 1.0
-    pose[:, :, 0] = 256
-    for joint, (x, y) in {1: (256, 200), 2: (156, 200), 3: (156, 300), 4: (156, 400), 5: (356, 200), 6: (356, 300),
-                          7: (356, 400), 8: (256, 400), 9: (256, 500), 10: (256, 600), 11: (256, 400),
-                          12: (256, 500), 13: (256, 600)}.items():  # fmt: skip
-        pose[:, joint, :2] = x, y
-    return pose
+from xdancer.pose.layout import INDEX
 
 
 def test_jerk_of_a_cubic_is_constant():
@@ -53,4 +43,47 @@ def test_energy_by_minute_is_relative_to_the_first():
     swing = np.sin(np.arange(len(pose)) / 5) * np.repeat([10.0, 13.0], motion.MINUTE)
     pose[:, :, 0] += swing[:, None]
     assert motion.by_minute(pose)["energy"] == pytest.approx([0, 0.3], abs=0.02)
-    assert motion.by_minute(pose[:100]) == {"energy": [], "bones": []}
+    assert motion.by_minute(pose[:100]) == {"energy": [], "bones": [], "frozen": [], "off_canvas": []}
+
+
+def test_a_body_that_glides_slides_and_one_that_steps_does_not():
+    glides = standing(90)
+    glides[:, :, 0] += np.arange(90)[:, None] * 4.0  # 120 px a second, 0.6 trunks
+    assert motion.sliding(glides) == pytest.approx(0.6, rel=1e-5)
+    steps = standing(90)
+    steps[:, INDEX["right_ankle"], 0] += np.arange(90) * 4.0  # on the floor, but the left one stands
+    assert motion.sliding(steps) == 0.0
+    steps[30:60, INDEX["left_ankle"], 1] -= 100  # now it is lifted, and the right one has to stand
+    # 30 intervals of 89 and the two in which the left one goes up or comes down have only the moving one.
+    assert motion.sliding(steps) == pytest.approx(0.6 * 31 / 89, rel=1e-5)
+
+
+def test_sliding_is_not_told_of_unseen_feet():
+    hidden = standing(60)
+    hidden[:, INDEX["left_ankle"]] = 0
+    assert np.isnan(motion.sliding(hidden)) and np.isnan(motion.sliding(standing(1)))
+
+
+def test_exits_count_each_time_the_figure_leaves():
+    pose = standing(300)
+    pose[100:110, :, 0] = 600
+    pose[200:, :, 0] = 600
+    assert motion.exits(pose) == pytest.approx(2 * 6)  # two in ten seconds
+    assert motion.exits(standing(300)) == 0
+
+
+def test_the_longest_freeze_is_in_whole_seconds():
+    pose = standing(181)
+    pose[:61, :, 0] += np.arange(61)[:, None] * 4.0
+    pose[61:, :, 0] = pose[60, :, 0]
+    assert motion.longest_freeze(pose) == 4.0
+    excused = np.zeros(181, bool)
+    excused[100] = True  # in the fourth second
+    assert motion.longest_freeze(pose, excused) == 2.0
+    assert motion.longest_freeze(standing(10)) == 0.0
+
+
+def test_a_lost_wrist_is_one_of_thirteen_unseen_joints():
+    pose = standing(10)
+    pose[:5, INDEX["left_wrist"], 2] = 0.2
+    assert motion.unseen(pose) == pytest.approx(0.5 / 13)

@@ -29,6 +29,7 @@ def write_corpus(folder):
     for name, split in (("one", "train"), ("two", "val")):
         np.savez(
             folder / "songs" / f"{name}.npz", name=name, split=split, beats_s=np.arange(0.5, 5, 0.5),
+            energy=np.full(9, 0.5),
             heard_features=rng.random((FRAMES, N_FEATURES)).astype(np.float16),
             **{f"{kind}_{k}": v.astype(np.float32) for kind in ("heard", "exact") for k, v in clock.items()},
         )  # fmt: skip

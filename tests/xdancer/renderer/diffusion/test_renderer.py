@@ -1,0 +1,133 @@
+"""`Renderer` as it is used, with random weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusion_fixtures import TINY, person, tiny_model
+
+import xdancer
+from tests.models import tiny_tokenizer
+from xdancer import weights
+from xdancer.errors import UserError
+from xdancer.renderer import Renderer
+from xdancer.tokenizer import PoseTokenizer
+
+
+@pytest.fixture(scope="session")
+def folder(tokenizer: PoseTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A renderer of random weights, as training writes one."""
+    path = tmp_path_factory.mktemp("renderer")
+    weights.save(path, tiny_model().state_dict(), {"shape": TINY, "tokenizer": {"sha256": tokenizer.sha256}})
+    return path
+
+
+@pytest.fixture
+def renderer(folder: Path, tokenizer: PoseTokenizer) -> Renderer:
+    return Renderer.from_pretrained(str(folder), reference=person(), tokenizer=tokenizer)
+
+
+def dance(frames: int) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 512, (frames, 5, 6)).astype(np.int16)
+
+
+def test_pictures_come_frame_by_frame_the_first_ones_early(renderer: Renderer) -> None:
+    stream = renderer.stream()
+    counts = [len(stream.step(row[None])) for row in dance(24)]
+    assert counts == [0, 0, 0, 4, *[0] * 15, 4, 0, 0, 0, 4]
+    assert stream.frame == 12
+    rest = stream.finish()
+    assert rest.shape == (12, 64, 40, 3) and rest.dtype == np.uint8 and stream.frame == 24
+
+
+@pytest.mark.parametrize("pieces", [[26], [1] * 26, [3, 0, 7, 9, 6, 1]])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_any_pieces_give_the_same_pictures(renderer: Renderer, pieces: list[int], stride: int) -> None:
+    tokens = dance(26)
+    whole = renderer.stream(seed=5, stride=stride)
+    want = np.concatenate([whole.step(tokens), whole.finish()])
+    assert len(want) == -(-26 // stride) and want.std() > 1
+    stream, made = renderer.stream(seed=5, stride=stride), []
+    for end, count in zip(np.cumsum(pieces), pieces, strict=True):
+        made.append(stream.step(tokens[end - count : end]))
+    # Convolutions of other batch sizes may differ in the last bit of a float, and so a picture by one.
+    assert np.abs(np.concatenate([*made, stream.finish()]).astype(int) - want).max() <= 1
+
+
+def test_streams_do_not_touch_each_other_and_the_seed_matters(renderer: Renderer) -> None:
+    tokens = dance(8)
+    alone = renderer.stream(seed=1).step(tokens)
+    one, two = renderer.stream(seed=1), renderer.stream(seed=2)
+    made = [(one.step(tokens[k : k + 4]), two.step(tokens[k : k + 4])) for k in (0, 4)]
+    assert np.array_equal(np.concatenate([m[0] for m in made]), alone)
+    assert not np.array_equal(made[0][1], made[0][0])
+
+
+def test_the_reference_may_change_while_a_stream_runs(renderer: Renderer) -> None:
+    tokens = dance(40)
+    same, other = renderer.stream(), renderer.stream()
+    before = same.step(tokens[:16]), other.step(tokens[:16])
+    kept = same.step(tokens[16:])
+    renderer.reference = person(seed=9)
+    changed = other.step(tokens[16:])
+    assert np.array_equal(before[0], before[1]) and kept.shape == changed.shape
+    assert not np.array_equal(kept, changed)
+    with pytest.raises(UserError, match="not a picture"):
+        renderer.reference = b"nobody"
+    assert np.array_equal(renderer.reference, xdancer.renderer.reference.load(person(seed=9), 64, 40))
+
+
+def test_a_clip_is_drawn_as_a_whole_and_in_twice_the_size(renderer: Renderer) -> None:
+    called: list[int] = []
+    made = renderer.render(dance(18), steps=2, sharp=True, progress=lambda: called.append(1))
+    assert made.shape == (18, 128, 80, 3) and len(called) == 2 * 2
+    assert renderer.render(dance(0)).shape == (0, 64, 40, 3)
+    assert renderer.stream(sharp=True).step(dance(4)).shape == (4, 128, 80, 3)
+
+
+def test_tokens_of_another_tokenizer_are_not_read_but_their_joints_are(folder: Path, tmp_path: Path) -> None:
+    other = Renderer.from_pretrained(str(folder), reference=person(), tokenizer=tiny_tokenizer(tmp_path, seed=7))
+    assert not other.reads_tokens
+    assert not np.array_equal(other.stream().step(dance(4)), other.stream().step(dance(4)[::-1]))
+    seen: list[object] = []
+    other.model.motion.vector.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    other.stream().step(dance(4))
+    assert seen and all(tokens is None for tokens in seen)
+
+
+def test_while_none_is_shipped_it_says_what_to_do() -> None:
+    assert weights.shipped("renderer") == []
+    with pytest.raises(UserError, match="xdancer train renderer configs/renderer.yaml"):
+        xdancer.Renderer.from_pretrained("live", reference=person())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda c: c.pop("tokenizer"), "not a renderer"),
+        (lambda c: c["shape"]["unet"].update(depth=4), "depth"),
+        (lambda c: c["shape"].update(size=[63, 40]), "multiples of 8"),
+        (lambda c: c["shape"]["unet"].update(channels=[8, 16, 32]), "has shape"),
+        (lambda c: c["shape"].pop("motion"), "give one of the two"),
+    ],
+)
+def test_a_damaged_folder_is_said_in_a_line(
+    folder: Path, tokenizer: PoseTokenizer, tmp_path: Path, change, says: str
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    change(config)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    with pytest.raises(UserError, match=says):
+        Renderer.from_pretrained(str(tmp_path), reference=person(), tokenizer=tokenizer)
+
+
+def test_wrong_values_are_named(renderer: Renderer) -> None:
+    with pytest.raises(ValueError, match="every 5th frame"):
+        renderer.stream(stride=5)
+    with pytest.raises(ValueError, match="shape"):
+        renderer.stream().step(np.zeros((3, 30), dtype=np.int16))
+    with torch.no_grad():
+        assert renderer.stream().step(dance(0)).shape == (0, 64, 40, 3)

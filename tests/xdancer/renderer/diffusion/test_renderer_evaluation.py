@@ -1,0 +1,69 @@
+"""Figures by hand, and the report on a renderer of random weights."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from diffusion_fixtures import TINY, tiny_model
+
+from engine.cli import main
+from xdancer import weights
+from xdancer.evaluation.renderer import report, score, similarity
+from xdancer.tokenizer import PoseTokenizer
+
+
+def film(frames: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).integers(40, 200, (frames, 24, 16, 3), dtype=np.uint8)
+
+
+def test_figures_count_the_person_only() -> None:
+    true, person = film(), np.zeros((3, 24, 16))
+    person[:, 5:20, 4:12] = 1
+    made = true.copy()
+    made[:, :, 13:] = 0  # wrong, but nobody is there
+    assert score(true, made, person)["psnr"] > 100
+    made = true + np.uint8(10)
+    made[person == 0] = 0
+    assert score(true, made, person)["psnr"] == pytest.approx(20 * np.log10(25.5))
+
+
+def test_flicker_is_a_multiple_of_the_truths_own() -> None:
+    true = np.zeros((4, 8, 8, 3), dtype=np.uint8)
+    true[1::2] = 10
+    person = np.ones((4, 8, 8))
+    made = true * 3
+    assert score(true, made, person)["flicker"] == pytest.approx(3)
+    assert score(true, np.zeros_like(true), person)["flicker"] == 0
+
+
+def test_similarity_is_that_of_the_paper() -> None:
+    a = film(1)[0]
+    np.testing.assert_allclose(similarity(a, a), 1)
+    flat, other = np.full((9, 9, 3), 100, np.uint8), np.full((9, 9, 3), 120, np.uint8)
+    c1 = (0.01 * 255) ** 2
+    want = (2 * 100 * 120 + c1) / (100**2 + 120**2 + c1)  # flat pictures differ in their means alone
+    np.testing.assert_allclose(similarity(flat, other), want)
+    assert similarity(a, 255 - a).mean() < 0
+
+
+def test_the_command_reports_on_held_out_people(
+    corpus: Path, tokenizer: PoseTokenizer, tokenizer_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {"shape": TINY, "tokenizer": {"sha256": tokenizer.sha256}}
+    weights.save(tmp_path / "made", tiny_model().state_dict(), config)
+    strips = tmp_path / "strips.png"
+    command = [
+        "evaluate", "renderer", str(corpus), "--weights", str(tmp_path / "made"), "--tokenizer", str(tokenizer_folder),
+        "--scenes", "2", "--steps", "2", "--strips", str(strips), "--json",
+    ]  # fmt: skip
+    assert main(command) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result["ways"]) == {"offline", "live", "reference"} and result["scenes"] == 2
+    assert all(np.isfinite(list(ways.values())).all() for ways in result["ways"].values())
+    assert result["ways"]["reference"]["flicker"] == 0
+    assert strips.exists() and "PSNR" in report(result)
+    assert main([*command[:5], "--tokenizer", "live"]) == 2
+    assert "another tokenizer" in capsys.readouterr().err
+    assert main(["evaluate", "renderer", str(corpus)]) == 2
+    assert "no renderer 'live'" in capsys.readouterr().err

@@ -1,0 +1,244 @@
+"""Training the renderer: what the stages ask, checkpoints in parts, and the whole command at a tiny size."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from diffusion_fixtures import TINY, person, tiny_model
+
+from engine.cli import main
+from xdancer.errors import UserError
+from xdancer.renderer import Renderer
+from xdancer.renderer.diffusion.noise import CLEAN
+from xdancer.training import renderer as training
+from xdancer.training.renderer import config as configuration
+from xdancer.training.renderer import objectives, parts
+from xdancer.training.renderer.objectives import Batch, noise_levels
+
+ROOT = Path(__file__).parents[4]
+STAGES = [
+    {"stage": "autoencoder", "steps": 3, "windows": 2, "learning_rate": 0.002, "warmup": 1},
+    {"stage": "images", "steps": 2, "windows": 2, "learning_rate": 0.001, "warmup": 1},
+    {"stage": "motion", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001, "warmup": 1},
+    {"stage": "consistency", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001, "warmup": 1},
+]  # fmt: skip
+
+
+@pytest.fixture
+def settings(corpus: Path, tokenizer_folder: Path, tmp_path: Path) -> dict:
+    return {
+        "name": "tiny", "corpus": str(corpus), "run": str(tmp_path / "run"), "tokenizer": str(tokenizer_folder),
+        "stages": STAGES, "check_every": 2, "check_windows": 2, "supersample": 1, "shape": TINY, "threads": 1,
+    }  # fmt: skip
+
+
+def of(settings: dict, **changes) -> configuration.RendererConfig:
+    return configuration.RendererConfig.model_validate({**settings, **changes})
+
+
+def state(result: dict) -> bytes:
+    return (Path(result["weights"]) / "model.safetensors").read_bytes()
+
+
+def test_a_run_that_was_cut_off_goes_the_same_way(settings: dict, tmp_path: Path) -> None:
+    """Cut off after a stage and within stages; each piece is a process of its own as far as the run can tell."""
+    stops = (3, 6)
+    whole = of(settings, save_minutes=1e9)
+    for stop in stops:
+        training.train(whole, stop_at=stop)  # writes its checkpoint, as the other run does, and goes on
+    straight = training.train(whole)
+    assert straight["finished"] and straight["steps"] == straight["of"] == 9
+    moved = of(settings, run=str(tmp_path / "here"))
+    for stop in stops:
+        assert not training.train(moved, stop_at=stop)["finished"]
+        shutil.move(moved.run, tmp_path / f"there{stop}")  # to another machine
+        moved = of(settings, run=str(tmp_path / f"there{stop}"))
+    resumed = training.train(moved)
+    assert resumed["finished"] and state(resumed) == state(straight)
+    assert training.train(moved)["steps"] == 9  # there is nothing left to do
+    rows = [json.loads(line) for line in (Path(moved.run) / "log.jsonl").read_text().splitlines()]
+    assert {row["stage"] for row in rows} == {s["stage"] for s in STAGES}
+    assert all(np.isfinite(row["held_out"]) for row in rows)
+    assert len(list((Path(moved.run) / "samples").glob("*.png"))) == 5
+    made = Renderer.from_pretrained(resumed["weights"], reference=person(), tokenizer=settings["tokenizer"])
+    assert made.reads_tokens and made.stream().step(np.zeros((4, 5, 6), np.int16)).shape == (4, 64, 40, 3)
+
+
+def test_going_on_in_one_go_is_going_on_from_the_file(settings: dict, tmp_path: Path) -> None:
+    """A checkpoint on the way rounds what it keeps; whoever wrote it goes on from the rounded values too."""
+    stage = [{**STAGES[0], "steps": 4}]
+    often = of(settings, stages=stage, save_minutes=1e-9)  # after every step
+    straight = training.train(often)
+    other = of(settings, stages=stage, run=str(tmp_path / "other"), save_minutes=1e-9)
+    training.train(other, stop_at=2)
+    assert state(training.train(other)) == state(straight)
+
+
+def test_the_autoencoder_learns(settings: dict) -> None:
+    stage = [{**STAGES[0], "steps": 40, "windows": 4, "learning_rate": 0.02}]
+    training.train(of(settings, stages=stage, check_every=10, average=0.5))
+    rows = [json.loads(line) for line in (Path(settings["run"]) / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["held_out"] < 0.9 * rows[0]["held_out"]
+
+
+def test_the_command_trains_from_a_packed_corpus(settings: dict, corpus: Path, tmp_path: Path, capsys) -> None:
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", corpus))
+    path = tmp_path / "renderer.yaml"
+    path.write_text(yaml.safe_dump({**settings, "corpus": "nowhere"}))
+    command = ["train", "renderer", str(path), "--corpus", str(packed), "--minutes", "0", "--json"]
+    assert main(command) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["steps"] == 1 and not result["finished"]
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 2
+    packed.write_bytes(b"nothing")
+    shutil.rmtree(settings["run"])
+    assert main(command) == 2
+    assert "not a packed corpus" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"stages": [{**STAGES[0], "stepps": 3}]}, "stages.0.stepps"),
+        ({"stages": []}, "stages"),
+        ({"precision": "half"}, "precision"),
+        ({"sead": 1}, "sead"),
+    ],
+)
+def test_a_wrong_key_is_named(settings: dict, tmp_path: Path, change: dict, says: str) -> None:
+    path = tmp_path / "renderer.yaml"
+    path.write_text(yaml.safe_dump({**settings, **change}))
+    with pytest.raises(UserError, match=says):
+        configuration.load(path)
+
+
+def test_what_does_not_fit_is_said(settings: dict) -> None:
+    with pytest.raises(UserError, match="depth"):
+        training.train(of(settings, shape={**TINY, "unet": {**TINY["unet"], "depth": 2}}))
+    with pytest.raises(UserError, match="no parameter begins with nothing"):
+        training.train(of(settings, stages=[{**STAGES[0], "learns": ["nothing"]}]))
+    training.train(of(settings), stop_at=1)
+    wider = {**TINY, "unet": {**TINY["unet"], "channels": [8, 16, 24]}}
+    with pytest.raises(UserError, match="another shape"):
+        training.train(of(settings, shape=wider))
+
+
+def test_a_renderer_that_began_as_stable_diffusion_keeps_to_its_autoencoder(
+    settings: dict, made_stable: Path, tokenizer_folder: Path
+) -> None:
+    stages = [{**STAGES[1], "steps": 1}, {**STAGES[2], "steps": 1, "frames": 2, "learns": ["motion.", "unet."]}]
+    shape = {"size": [64, 40], "motion": {**TINY["motion"], "widths": [8, 8]}}
+    result = training.train(of(settings, base=str(made_stable), stages=stages, shape=shape))
+    config = json.loads((Path(result["weights"]) / "config.json").read_text())
+    assert config["base"] == str(made_stable)
+    made = Renderer.from_pretrained(result["weights"], reference=person(), tokenizer=str(tokenizer_folder))
+    assert made.model.image_encoder is not None
+    assert made.stream().step(np.zeros((4, 5, 6), np.int16)).shape == (4, 64, 40, 3)
+
+
+@pytest.mark.parametrize("name", ["renderer.yaml", "renderer-sd15.yaml"])
+def test_the_configurations_are_valid(name: str) -> None:
+    configuration.load(ROOT / "configs" / name)
+
+
+def test_the_shipped_size_fits_where_it_is_to_be_carried() -> None:
+    config = configuration.load(ROOT / "configs" / "renderer.yaml")
+    with torch.device("meta"):
+        model = training.make(config)
+    numbers = sum(p.numel() for p in model.parameters())
+    learned = numbers - sum(p.numel() for p in model.autoencoder.parameters())
+    assert 2 * numbers < 30e6  # the weights, in bfloat16
+    # A checkpoint: weights in full, the average and two moments in halves, and a little for the names.
+    assert 4 * numbers + 2 * numbers + 2 * 2 * learned + 2**21 < parts.MOST * parts.PART
+
+
+def test_checkpoints_come_in_parts(tmp_path: Path) -> None:
+    values = {"numbers": torch.randn(5000), "step": 3}
+    folder = parts.save(tmp_path, values, 3, part=6000)
+    sizes = [path.stat().st_size for path in sorted(folder.glob("part-*"))]
+    assert len(sizes) > 3 and max(sizes) <= 6000
+    again = parts.load(tmp_path)
+    assert again is not None and torch.equal(again["numbers"], values["numbers"])
+    newer = parts.save(tmp_path, {"step": 4}, 4)
+    assert parts.load(tmp_path) == {"step": 4} and not folder.exists()
+    (newer / "part-00.bin").write_bytes(b"something else")
+    with pytest.raises(UserError, match="damaged checkpoint"):
+        parts.load(tmp_path)
+
+
+def test_a_checkpoint_that_was_not_finished_is_none(tmp_path: Path) -> None:
+    assert parts.load(tmp_path) is None
+    parts.save(tmp_path, {"step": 3}, 3)
+    begun = parts.save(tmp_path / "elsewhere", {"step": 4}, 4)
+    (begun / parts.INDEX).unlink()
+    shutil.move(begun, tmp_path)
+    assert parts.load(tmp_path) == {"step": 3}
+
+
+def test_noise_levels_follow_the_recipe() -> None:
+    levels = noise_levels(4000, 16, 1000, torch.Generator().manual_seed(0))
+    assert levels.min() == CLEAN and levels.max() == 999
+    even = (levels == levels[:, :1]).all(1)
+    chunked = (levels.reshape(-1, 4, 4) == levels.reshape(-1, 4, 4)[..., :1]).all(-1).all(-1)
+    stairs = chunked & (levels[:, 12] - levels[:, 8] == 250)
+    assert even.float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert stairs.float().mean().item() == pytest.approx(0.5, abs=0.03)
+    live = torch.tensor([249, 499, 749, 999]).repeat_interleave(4)
+    assert (levels == live).all(1).float().mean() > 0.08  # the live schedule's own
+    assert ((levels[:, 0] == CLEAN) & (levels[:, 4] == 499)).any()  # and its beginning
+    assert noise_levels(500, 1, 1000, torch.Generator().manual_seed(0)).min() >= 0
+
+
+def batch_of(model, seed: int = 0) -> Batch:
+    torch.manual_seed(seed)
+    return Batch(
+        torch.randn(2, 5, 4, 8, 5), torch.rand(2, 4, 1, 8, 5), torch.zeros(2, 3, 64, 40),
+        torch.randint(512, (2, 4, 30)), torch.rand(2, 4, 60, 3),
+    )  # fmt: skip
+
+
+def test_right_answers_cost_nothing_and_clean_frames_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    batch = batch_of(model)
+    clean = batch.latents[:, 1:]
+
+    def right(model, batch, noisy, timesteps):
+        a, b = model.noise._shares(noisy, timesteps)
+        noise = (noisy - a * clean) / b.clamp_min(1e-9)
+        said = model.noise.target(clean, noise, timesteps)
+        return torch.where((timesteps == CLEAN)[..., None, None, None], 1e3, said)
+
+    monkeypatch.setattr(objectives, "answer", right)
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        assert objectives.denoising(model, batch, generator) < 1e-6
+        assert objectives.consistency(model, model, batch, generator) < 1e-4
+    monkeypatch.setattr(objectives, "answer", lambda model, batch, noisy, timesteps: torch.zeros_like(noisy))
+    assert objectives.denoising(model, batch, torch.Generator().manual_seed(0)) > 0.5
+
+
+def test_every_part_learns_from_the_denoising_loss() -> None:
+    model = tiny_model().train()
+    objectives.denoising(model, batch_of(model), torch.Generator().manual_seed(1)).backward()
+    silent = [
+        name for name, p in model.named_parameters()
+        if not name.startswith("autoencoder") and (p.grad is None or not p.grad.abs().max() > 0)
+    ]  # fmt: skip
+    # The ReferenceNet is read at its self-attentions' entrances: what follows the last of them is never asked.
+    assert all(name.startswith("reference.up_blocks") for name in silent), silent
+
+
+def test_the_autoencoders_loss_is_nothing_for_what_it_gives_back() -> None:
+    net = tiny_model().autoencoder
+    fine, person_here = torch.rand(2, 3, 128, 80) * 2 - 1, torch.rand(2, 1, 128, 80)
+    before = objectives.autoencoding(net, fine, person_here)
+    net.plain.forward = lambda features: torch.nn.functional.avg_pool2d(fine, 2)
+    net.sharp.forward = lambda features: fine
+    small = 1e-3 * net.encode(torch.nn.functional.avg_pool2d(fine, 2)).square().mean()
+    torch.testing.assert_close(objectives.autoencoding(net, fine, person_here), small)
+    assert before > 0.1

@@ -1,0 +1,118 @@
+"""`xdancer evaluate renderer`: people that training never saw, drawn from tokens and one other picture of them.
+
+Figures on windows of 16 frames: PSNR and SSIM on the person, and flicker (how much more neighbouring frames differ than
+the true ones do), for the offline and the live schedule, beside repeating the reference.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from scipy.ndimage import uniform_filter
+from tqdm import tqdm
+
+from xdancer import weights
+from xdancer.errors import UserError
+from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
+from xdancer.renderer.diffusion.renderer import load
+from xdancer.renderer.diffusion.schedules import WINDOW
+from xdancer.tokenizer import PoseTokenizer
+from xdancer.training.renderer.darkroom import Darkroom
+from xdancer.training.renderer.samples import drawn, rolled
+from xdancer.training.renderer.scenes import Scenes, gathered
+
+FRAMES = 2 * WINDOW  # drawn of each scene, so that the live window rolls
+WAYS = ("offline", "live", "reference")
+SSIM_SIDE = 7  # px
+STRIP = 8  # frames of a film strip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("corpus", type=Path, help="a corpus folder; its held-out people and clips are drawn")
+    parser.add_argument("--weights", default="live", help="a shipped name, or the folder of a renderer")
+    parser.add_argument("--tokenizer", default="live", help="the one it was trained with (default: the shipped one)")
+    parser.add_argument("--scenes", type=int, default=12, help="how many scenes to draw (default 12)")
+    parser.add_argument("--steps", type=int, default=20, help="steps of the offline schedule (default 20)")
+    parser.add_argument("--strips", type=Path, help="PNG to write film strips to: truth above, made below")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Raises UserError where there are no weights, or nobody to be drawn."""
+    if args.scenes < 1 or args.steps < 1:
+        raise UserError("--scenes and --steps: at least 1 of each")
+    model, trained_with = load(weights.find("renderer", args.weights))
+    tokenizer = PoseTokenizer.from_pretrained(args.tokenizer)
+    if trained_with not in ("", tokenizer.sha256):
+        raise UserError(f"{args.weights}: trained with another tokenizer than {tokenizer.name}; name it by --tokenizer")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    scenes = Scenes(args.corpus, "val", FRAMES, tokenizer, seed=20_000, strides=(1,))
+    return evaluate(model.to(device), scenes, args.scenes, args.steps, args.strips)
+
+
+def report(result: dict[str, Any]) -> str:
+    lines = [f"{result['scenes']} scenes of {FRAMES} frames, held-out people and clips"]
+    lines.append("way         PSNR   SSIM  flicker")
+    lines += [f"{w:<10} {r['psnr']:5.2f}  {r['ssim']:.3f}  {r['flicker']:.2f}" for w, r in result["ways"].items()]
+    return "\n".join(lines)
+
+
+@torch.no_grad()
+def evaluate(
+    model: DiffusionModel, scenes: Scenes, count: int, steps: int = 20, strips: Path | None = None
+) -> dict[str, Any]:
+    """Scores of `count` scenes by each of WAYS, and film strips of the first six."""
+    device = next(model.parameters()).device
+    darkroom = Darkroom(scenes.wardrobe, *model.shape.size, device)
+    scores: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    rows: list[np.ndarray] = []
+    for number in tqdm(range(count), desc="scenes", unit="scene", leave=False):
+        scene = gathered([scenes[number]])
+        pictures, person = darkroom.draw(scene)
+        reference, true, mask = pictures[0, :1], pictures[0, 1:], person[0, 1:, 0].cpu().numpy()
+        told, placed = scene["tokens"][0], scene["poses"][0]
+        made = {
+            "offline": drawn(model, reference, told, placed, steps, number),
+            "live": rolled(model, reference, told, placed, number),
+            "reference": reference.expand_as(true),
+        }
+        seen = to_pictures(true)
+        for way, frames in made.items():
+            scores[way].append(score(seen, to_pictures(frames), mask))
+        if strips and len(rows) < 12:
+            shown = np.linspace(0, FRAMES - 1, STRIP).round().astype(int)
+            for film in (seen, to_pictures(made["live"])):
+                rows.append(np.concatenate([to_pictures(reference)[0], *film[shown]], axis=1))
+    if strips:
+        strips.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(strips), np.concatenate(rows)[..., ::-1])
+    ways = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in scores.items()}
+    return {"scenes": count, "steps": steps, "ways": ways}
+
+
+def score(true: np.ndarray, made: np.ndarray, person: np.ndarray) -> dict[str, float]:
+    """Pictures uint8 (T, H, W, 3) against the truth, where the person is (T, H, W) in [0, 1].
+
+    psnr in dB and ssim (Wang et al. 2004, windows of 7 px) over the person's pixels; flicker: the mean difference
+    between neighbouring frames there, as a multiple of the truth's own.
+    """
+    weight = person / max(person.sum(), 1e-9)
+    error = np.square(true.astype(np.float64) - made).mean(-1)
+    psnr = 10 * np.log10(255**2 / max(float((error * weight).sum()), 1e-9))
+    alike = np.stack([similarity(a, b) for a, b in zip(true, made, strict=True)])
+    both = np.minimum(person[1:], person[:-1])
+    steps = [(np.abs(np.diff(v.astype(np.float64), axis=0)).mean(-1) * both).sum() for v in (made, true)]
+    return {"psnr": psnr, "ssim": float((alike * weight).sum()), "flicker": steps[0] / max(steps[1], 1e-9)}
+
+
+def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """SSIM (H, W) of the grey values of pictures uint8 (H, W, 3)."""
+    x, y = (v.astype(np.float64).mean(-1) for v in (a, b))
+    mean_x, mean_y = uniform_filter(x, SSIM_SIDE), uniform_filter(y, SSIM_SIDE)
+    var_x = uniform_filter(x * x, SSIM_SIDE) - mean_x**2
+    var_y = uniform_filter(y * y, SSIM_SIDE) - mean_y**2
+    both = uniform_filter(x * y, SSIM_SIDE) - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    return (2 * mean_x * mean_y + c1) * (2 * both + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))

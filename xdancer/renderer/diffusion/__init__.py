@@ -1,0 +1,5 @@
+"""The diffusion renderer."""
+
+from xdancer.renderer.diffusion.renderer import PictureStream, Renderer
+
+__all__ = ["PictureStream", "Renderer"]

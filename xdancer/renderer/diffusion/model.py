@@ -1,0 +1,152 @@
+"""The diffusion renderer's networks together, in one of two sizes, and what passes between them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xdancer.renderer.diffusion.autoencoder import REACH, AutoencoderShape, SmallAutoencoder
+from xdancer.renderer.diffusion.blocks import Memory
+from xdancer.renderer.diffusion.guider import PoseGuider, skeletons
+from xdancer.renderer.diffusion.motion import MotionDecoder, MotionShape
+from xdancer.renderer.diffusion.noise import NoiseSchedule
+from xdancer.renderer.diffusion.unet import UNet, UNetShape
+
+# What CLIP's image encoder expects (arXiv 2103.00020): mean and deviation of RGB in [0, 1], and its picture's side.
+CLIP_MEAN, CLIP_DEVIATION, CLIP_SIDE = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), 224
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Sizes of a renderer. It is led by a motion decoder, or, where `guider` is given, by drawn skeletons.
+
+    size: height and width of its pictures, px, multiples of 8.
+    """
+
+    size: tuple[int, int] = (224, 128)
+    unet: UNetShape = field(default_factory=UNetShape)
+    motion: MotionShape | None = None
+    guider: tuple[int, ...] | None = None
+    autoencoder: AutoencoderShape | None = field(default_factory=AutoencoderShape)
+    noise: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        parts = {"unet": self.unet, "motion": self.motion, "autoencoder": self.autoencoder}
+        named = {name: part.to_dict() for name, part in parts.items() if part is not None}
+        return {"size": self.size, "noise": self.noise, "guider": self.guider, **named}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelShape":
+        """Raises TypeError or ValueError for a key it does not know or a wrong value."""
+        kinds: dict[str, Any] = {"unet": UNetShape, "motion": MotionShape, "autoencoder": AutoencoderShape}
+        sizes: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
+        for key, kind in kinds.items():
+            if isinstance(sizes.get(key), dict):
+                sizes[key] = kind.from_dict(sizes[key])
+        return cls(**sizes)
+
+
+# The shipped size: about 10 M parameters beside the autoencoder, no CLIP (the ReferenceNet alone says who it is).
+LIVE = ModelShape(
+    size=(224, 128),
+    unet=UNetShape(
+        latent=8, channels=(48, 80, 112), layers=1, attention=(False, True, True), heads=4, temporal_heads=4,
+        context=0, groups=16, longest=16,
+    ),
+    motion=MotionShape(widths=(96, 64, 48), base=(7, 4), motion=256, longest=16, positions=True),
+    autoencoder=AutoencoderShape(latent=8, encoder=(32, 64, 96), decoder=(32, 64, 96)),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the networks hold of a reference picture, made once: keys and values, and CLIP's word for it (B, 1, D)."""
+
+    memory: Memory
+    context: Tensor | None = None
+
+
+class DiffusionModel(nn.Module):
+    """UNet, ReferenceNet, autoencoder, and what leads them: a motion decoder or a pose guider."""
+
+    def __init__(
+        self, shape: ModelShape, autoencoder: nn.Module | None = None, image_encoder: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        if (shape.motion is None) == (shape.guider is None):
+            raise ValueError("a renderer is led by a motion decoder or by a pose guider: give one of the two")
+        if any(side % REACH for side in shape.size):
+            raise ValueError(f"pictures of {shape.size[0]} x {shape.size[1]}: both must be multiples of {REACH}")
+        self.shape = shape
+        self.unet = UNet(shape.unet)
+        self.reference = UNet(shape.unet, temporal=False, head=False)
+        self.motion = MotionDecoder(shape.motion, shape.unet.entries) if shape.motion else None
+        self.guider = PoseGuider(shape.unet.channels[0], shape.guider) if shape.guider else None
+        if autoencoder is None:
+            if shape.autoencoder is None:
+                raise ValueError("no autoencoder: give its shape, or one of Stable Diffusion's")
+            autoencoder = SmallAutoencoder(shape.autoencoder)
+        self.autoencoder: Any = autoencoder
+        self.image_encoder: Any = image_encoder
+        self.noise = NoiseSchedule(**shape.noise)
+
+    def look(self, pictures: Tensor) -> Sight:
+        """What is to be remembered of reference pictures (B, 3, H, W) in [-1, 1]."""
+        return self.see(self.autoencoder.encode(pictures), pictures)
+
+    def see(self, latents: Tensor, pictures: Tensor | None = None) -> Sight:
+        """As `look`, of latents (B, C, h, w) that are there already; CLIP, where there is one, needs the pictures."""
+        context = None
+        if self.shape.unet.context:
+            context = self.describe(pictures) if pictures is not None else self._nothing(len(latents), latents)
+        return Sight(self.unet.remember(self.reference.observe(latents, context)), context)
+
+    def describe(self, pictures: Tensor) -> Tensor:
+        """CLIP's embedding (B, 1, D) of pictures (B, 3, H, W) in [-1, 1]; zeros without an image encoder."""
+        if self.image_encoder is None:
+            return self._nothing(len(pictures), pictures)
+        side = (CLIP_SIDE, CLIP_SIDE)
+        small = F.interpolate(pictures, side, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+        mean, deviation = (small.new_tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_DEVIATION))
+        return self.image_encoder(((small + 1) / 2 - mean) / deviation).image_embeds[:, None]
+
+    def _nothing(self, batch: int, like: Tensor) -> Tensor:
+        return like.new_zeros(batch, 1, self.shape.unet.context)
+
+    def lead(self, tokens: Tensor | None, poses: Tensor, height: int, width: int) -> list[Tensor]:
+        """Tokens (B, F, 30) or None and poses (B, F, 60, 3) in canvas px -> maps for the UNet, whose latents measure
+        `height` x `width`."""
+        if self.motion is not None:
+            return self.motion(tokens, poses, height, width)
+        assert self.guider is not None
+        drawn = skeletons(poses.flatten(0, 1).float().cpu().numpy(), REACH * height, REACH * width)
+        maps = self.guider(drawn.to(poses.device, self.unet.conv_in.weight.dtype))
+        return [maps.unflatten(0, poses.shape[:2])]
+
+    def predict(
+        self, latents: Tensor, timesteps: Tensor, maps: list[Tensor], sight: Sight | None, guidance: float = 1.0
+    ) -> Tensor:
+        """What the UNet says of latents (B, F, C, H, W) at timesteps (B, F). With `guidance` other than 1 it is asked
+        again without the reference, and goes further away from that answer (arXiv 2207.12598)."""
+        nothing = self._nothing(len(latents), latents) if self.shape.unet.context else None
+        memory, context = (sight.memory, sight.context) if sight is not None else (None, nothing)
+        said = self.unet(latents, timesteps, maps, memory, context)
+        if guidance == 1.0 or sight is None:
+            return said
+        without = self.unet(latents, timesteps, maps, None, nothing)
+        return without + guidance * (said - without)
+
+
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """Pictures uint8 (..., H, W, 3) -> float (..., 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, -3).float() / 127.5 - 1
+
+
+def to_pictures(tensor: Tensor) -> np.ndarray:
+    """Float (..., 3, H, W) in [-1, 1], beyond which it is clipped -> uint8 (..., H, W, 3)."""
+    return ((tensor.float().clamp(-1, 1) + 1) * 127.5).round().byte().movedim(-3, -1).cpu().numpy()

@@ -1,0 +1,229 @@
+"""`Renderer`: pose tokens and one picture of a person in, pictures of that person dancing out."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xdancer import weights
+from xdancer.errors import UserError
+from xdancer.pose.layout import N_JOINTS, TOKENS_PER_FRAME, check_tokens
+from xdancer.renderer import reference as references
+from xdancer.renderer.diffusion import loaders
+from xdancer.renderer.diffusion.autoencoder import REACH
+from xdancer.renderer.diffusion.model import DiffusionModel, ModelShape, Sight, to_pictures, to_tensor
+from xdancer.renderer.diffusion.motion import MotionShape
+from xdancer.renderer.diffusion.schedules import Rolling, offline
+from xdancer.tokenizer import PoseTokenizer
+
+Frame = tuple[np.ndarray, np.ndarray]  # one frame's tokens (30,) and pose (60, 3)
+FOREIGN = ("*.pth", "*.json", "*.safetensors", "*.bin", "*.md")  # what is fetched of a hub id
+FOREIGN_SIZE = (896, 512)
+BORROWED = ("autoencoder.", "image_encoder.")  # parts of Stable Diffusion that training leaves as they are
+
+
+class Renderer:
+    """One person, from one picture, in any pose.
+
+    The weights are shared by all streams; each stream has its state. `reference` may be set again while streams run:
+    they show the new person from their next pass on.
+    """
+
+    def __init__(self, model: DiffusionModel, reference: references.Picture, tokenizer: PoseTokenizer) -> None:
+        """Raises UserError where `reference` is not a usable picture."""
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.height, self.width = model.shape.size
+        self.guidance = 1.0
+        self.reads_tokens = True
+        self.device = next(model.parameters()).device
+        self.dtype = model.unet.conv_in.weight.dtype
+        self.reference = reference
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str = "live",
+        *,
+        reference: references.Picture,
+        tokenizer: PoseTokenizer | str = "live",
+        device: str | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> "Renderer":
+        """Load a shipped name ("live"), a folder of ours, of Stable Diffusion 1.5 or of Moore-AnimateAnyone's layout,
+        or a hub id. `size` (H, W) is for the latter two; ours draw in the size they were trained in.
+
+        A renderer trained with another tokenizer draws from joints alone. Raises UserError where something is missing
+        or damaged.
+        """
+        if name == "live" and not weights.shipped("renderer"):
+            raise UserError(
+                "no renderer is shipped with this version; train one with `xdancer train renderer "
+                "configs/renderer.yaml` and name its folder, or use the skeleton renderer"
+            )
+        folder = weights.find("renderer", str(name), FOREIGN)
+        known = tokenizer if isinstance(tokenizer, PoseTokenizer) else PoseTokenizer.from_pretrained(tokenizer)
+        model, trained_with = load(folder, size)
+        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = torch.float16 if where.startswith("cuda") else torch.float32
+        renderer = cls(model.to(where, dtype), reference, known)
+        renderer.reads_tokens = trained_with in ("", known.sha256)
+        return renderer
+
+    @property
+    def reference(self) -> np.ndarray:
+        """The reference picture as it is used, uint8 (H, W, 3)."""
+        return self._reference
+
+    @reference.setter
+    def reference(self, picture: references.Picture) -> None:
+        self._reference = references.load(picture, self.height, self.width)
+        with torch.no_grad():
+            # One assignment: a stream in another thread sees the old person or the new one.
+            self._sight = self.model.look(to_tensor(self._reference)[None].to(self.device, self.dtype))
+
+    def stream(self, seed: int = 0, stride: int = 1, sharp: bool = False) -> "PictureStream":
+        """Pictures while tokens arrive. `stride` draws every k-th frame (1 to 4); `sharp` gives twice the size, where
+        the autoencoder can. Raises ValueError for a stride it was not made for."""
+        return PictureStream(self, seed, stride, sharp)
+
+    @torch.no_grad()
+    def render(
+        self,
+        tokens: np.ndarray,
+        steps: int = 20,
+        overlap: int = 4,
+        seed: int = 0,
+        sharp: bool = False,
+        progress: Callable[[], None] | None = None,
+    ) -> np.ndarray:
+        """A whole clip: tokens (T, 5, 6) to pictures uint8 (T, H, W, 3), all frames denoised together."""
+        tokens = check_tokens(tokens)
+        poses = self.tokenizer.decode(tokens)
+        frames = [(row.reshape(-1), pose) for row, pose in zip(tokens, poses, strict=True)]
+        if not frames:
+            return self._nothing(sharp)
+        noise = torch.stack([self.noise_of(seed, n) for n in range(len(frames))])
+
+        def denoise(latents: Tensor, timesteps: Tensor, conditions: Sequence[Frame]) -> Tensor:
+            if progress:
+                progress()
+            return self.denoise(latents, timesteps, conditions)
+
+        return self.pictures(offline(denoise, self.model.noise, noise, frames, steps, overlap=overlap), sharp)
+
+    def denoise(self, latents: Tensor, timesteps: Tensor, frames: Sequence[Frame]) -> Tensor:
+        """What the networks say of a window of latents (F, C, h, w) at timesteps (F,)."""
+        poses = torch.from_numpy(np.stack([pose for _, pose in frames])).to(self.device)[None]
+        tokens = None
+        if self.reads_tokens:
+            tokens = torch.from_numpy(np.stack([row for row, _ in frames]).astype(np.int64)).to(self.device)[None]
+        assert poses.shape[2] == N_JOINTS and (tokens is None or tokens.shape[2] == TOKENS_PER_FRAME)
+        maps = self.model.lead(tokens, poses, *latents.shape[-2:])
+        sight: Sight = self._sight
+        said = self.model.predict(latents[None].to(self.dtype), timesteps[None], maps, sight, self.guidance)
+        return said[0].float()
+
+    def noise_of(self, seed: int, frame: int) -> Tensor:
+        """The noise that frame number `frame` begins as: (C, h, w), the same on every machine."""
+        shape = self.model.shape.unet.latent, self.height // REACH, self.width // REACH
+        drawn = np.random.default_rng((seed, frame)).standard_normal(shape, dtype=np.float32)
+        return torch.from_numpy(drawn).to(self.device)
+
+    def pictures(self, latents: Tensor, sharp: bool) -> np.ndarray:
+        """Latents (n, C, h, w) to pictures uint8 (n, H, W, 3)."""
+        out = [to_pictures(self.model.autoencoder.decode(part.to(self.dtype), sharp)) for part in latents.split(16)]
+        return np.concatenate([self._nothing(sharp), *out])
+
+    def _nothing(self, sharp: bool) -> np.ndarray:
+        scale = 2 if sharp else 1
+        return np.empty((0, scale * self.height, scale * self.width, 3), dtype=np.uint8)
+
+
+class PictureStream:
+    """Token rows in, pictures out, frame by frame, in pieces of any size: the pieces change nothing.
+
+    Pictures lag behind: the first chunk (4 drawn frames) comes as soon as it can, the others when the window behind
+    them is full, which is 12 drawn frames later. `frame` is the number of the next picture's frame.
+    """
+
+    def __init__(self, renderer: Renderer, seed: int, stride: int, sharp: bool) -> None:
+        if stride not in (1, 2, 3, 4):
+            raise ValueError(f"every {stride}th frame cannot be drawn; the stride is 1, 2, 3 or 4")
+        if sharp and not renderer.model.autoencoder.sharper:
+            raise ValueError("this renderer's autoencoder has one size of picture only")
+        self.frame = 0
+        self._renderer, self._seed, self._stride, self._sharp = renderer, seed, stride, sharp
+        self._limbs = renderer.tokenizer.stream()
+        self._rolling = Rolling(renderer.denoise, renderer.model.noise)
+        self._waiting: list[tuple[int, Frame]] = []
+        self._heard = 0
+
+    @torch.no_grad()
+    def step(self, tokens: np.ndarray) -> np.ndarray:
+        """The next token rows (k, 5, 6), k >= 0; the pictures that got ready, uint8 (n, H, W, 3), n >= 0."""
+        tokens = check_tokens(tokens)
+        for row, pose in zip(tokens, self._limbs.decode(tokens), strict=True):
+            if self._heard % self._stride == 0:
+                self._waiting.append((self._heard, (row.reshape(-1), pose)))
+            self._heard += 1
+        ready = []
+        while len(self._waiting) >= self._rolling.chunk:
+            chunk = [self._waiting.pop(0) for _ in range(self._rolling.chunk)]
+            ready.append(self._push(chunk))
+        return self._drawn(ready, len(ready) * self._rolling.chunk)
+
+    @torch.no_grad()
+    def finish(self) -> np.ndarray:
+        """The pictures still in the making when the dance ends, all of them."""
+        ready = []
+        left = len(self._waiting)
+        if left:  # the last chunk is filled up with its last frame, which is not shown again
+            number, last = self._waiting[-1]
+            ready.append(self._push([*self._waiting, *[(number, last)] * (self._rolling.chunk - left)]))
+            self._waiting = []
+        due = -(-self._heard // self._stride) - self.frame // self._stride
+        return self._drawn([*ready, *self._rolling.finish()], due)
+
+    def _push(self, chunk: list[tuple[int, Frame]]) -> Tensor:
+        noise = torch.stack([self._renderer.noise_of(self._seed, number) for number, _ in chunk])
+        return self._rolling.push(noise, [frame for _, frame in chunk])
+
+    def _drawn(self, ready: Sequence[Tensor], most: int) -> np.ndarray:
+        """Pictures of the chunks that got ready, `most` at most."""
+        latents = torch.cat([self._renderer.noise_of(0, 0)[None][:0], *ready])[:most]
+        out = self._renderer.pictures(latents, self._sharp)
+        self.frame += self._stride * len(out)
+        return out
+
+
+def load(folder: Path, size: tuple[int, int] | None = None) -> tuple[DiffusionModel, str]:
+    """The networks in a folder of any of the three kinds, and the checksum of the tokenizer they were trained with."""
+    if loaders.is_moore(folder):
+        return loaders.moore(folder, size or FOREIGN_SIZE), ""
+    if loaders.is_stable_diffusion(folder):
+        return loaders.stable_diffusion(folder, size or FOREIGN_SIZE, MotionShape()), ""
+    state, config = weights.load(folder)
+    try:
+        shape = ModelShape.from_dict(config["shape"])
+        others = (
+            loaders.companions(weights.find("renderer", config["base"], FOREIGN), shape) if "base" in config else ()
+        )
+        model = DiffusionModel(shape, *others)
+        trained_with = str(config["tokenizer"]["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder}: not a renderer ({type(error).__name__}: {error})") from error
+    loaders.fill(model, state, folder / weights.MODEL, missing=BORROWED if others else ())
+    return model.eval(), trained_with
+
+
+def save(folder: Path, model: DiffusionModel, values: dict[str, Any], base: str | None = None) -> None:
+    """Write a renderer as `load` reads it, with `values` in its configuration beside the shape. Of one that began from
+    `base`, a folder or hub id of Stable Diffusion 1.5, the autoencoder and the image encoder stay there."""
+    borrowed = BORROWED if base else ()
+    state = {key: value for key, value in model.state_dict().items() if not key.startswith(tuple(borrowed))}
+    named = {"base": base} if base else {}
+    weights.save(folder, state, values | {"shape": model.shape.to_dict()} | named)

@@ -1,0 +1,68 @@
+"""The configuration of a renderer's training: a validated YAML file."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xdancer.errors import UserError
+
+StageName = Literal["autoencoder", "images", "motion", "consistency"]
+
+
+class Stage(BaseModel):
+    """One stage: what it asks, for how many steps, on how many windows of how many frames.
+
+    learns: prefixes of the parameters that it changes; all but the autoencoder's where empty.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    stage: StageName
+    steps: int = Field(gt=0)
+    windows: int = Field(gt=0)
+    frames: int = Field(default=1, ge=1)
+    learning_rate: float = Field(gt=0)
+    warmup: int = Field(default=200, ge=0)
+    learns: list[str] = Field(default_factory=list)
+
+
+class RendererConfig(BaseModel):
+    """Everything a run depends on beside the corpus, which is a folder, or the file that `corpus pack` wrote.
+
+    shape: the shipped size, or one written out. base: a folder or hub id of Stable Diffusion 1.5 to begin from; `shape`
+    then gives `size` and `motion` only. precision: `auto` is bfloat16
+    on a GPU and float32 on CPU. average: of the moving average of the weights, which is what is written in the end.
+    supersample: each pixel drawn is the mean of so many squared. workers: processes that think up scenes.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    name: str
+    corpus: str
+    run: str
+    tokenizer: str = "live"
+    seed: int = 1
+    base: str | None = None
+    stages: list[Stage] = Field(min_length=1)
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    device: str = "auto"
+    average: float = Field(default=0.999, ge=0, lt=1)
+    supersample: int = Field(default=2, gt=0)
+    check_every: int = Field(default=500, gt=0)
+    check_windows: int = Field(default=4, gt=0)
+    save_minutes: float = Field(default=3.0, gt=0)
+    workers: int = Field(default=0, ge=0)
+    threads: int = Field(default=2, gt=0)
+    shape: Literal["live"] | dict[str, Any] = "live"
+
+
+def load(path: Path) -> RendererConfig:
+    """Read and check a training configuration. Raises UserError naming the wrong key."""
+    try:
+        return RendererConfig.model_validate(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable configuration ({str(error).splitlines()[0]})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UserError(f"{path}: {where}: {first['msg']}") from error

@@ -1,0 +1,98 @@
+"""What each stage of the training asks of the networks."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from xdancer.renderer.diffusion.autoencoder import SmallAutoencoder
+from xdancer.renderer.diffusion.model import DiffusionModel
+from xdancer.renderer.diffusion.noise import CLEAN
+
+PERSON = 3.0  # how much more a pixel of the person counts than one of the backdrop
+HOP = 50  # timesteps between the two answers that consistency asks to agree
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows to learn from, B of them. Latents hold the reference first.
+
+    latents: (B, 1 + F, C, h, w). person: (B, F, 1, h, w), its share of what a latent covers. pictures: references
+    (B, 3, H, W) in [-1, 1]. tokens: (B, F, 30). poses: (B, F, 60, 3).
+    """
+
+    latents: Tensor
+    person: Tensor
+    pictures: Tensor
+    tokens: Tensor
+    poses: Tensor
+
+
+def autoencoding(net: SmallAutoencoder, fine: Tensor, person: Tensor) -> Tensor:
+    """Loss of pictures (N, 3, 2 H, 2 W) of twice the coded size, put out in both sizes: their error and that of their
+    edges, the person counting more; latents are kept small."""
+    plain = F.avg_pool2d(fine, 2)
+    latents = net.encode(plain)
+    features = net.features(latents)
+    weight = 1 + PERSON * F.interpolate(person, fine.shape[-2:])
+    loss = _seen(net.plain(features), plain, F.avg_pool2d(weight, 2)) + 0.5 * _seen(net.sharp(features), fine, weight)
+    return loss + 1e-3 * latents.square().mean()
+
+
+def _seen(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute error and, as much again, that of the differences between neighbours."""
+    wrong = (made - true) * weight / weight.mean()
+    edges = (wrong.diff(dim=-1).abs().mean() + wrong.diff(dim=-2).abs().mean()) / 2
+    return wrong.abs().mean() + edges
+
+
+def noise_levels(batch: int, frames: int, steps: int, generator: torch.Generator, chunks: int = 4) -> Tensor:
+    """Timesteps (B, F), one recipe for both schedules: half of the windows hold the staircase of the live one, shifted
+    by up to a step, at times behind a chunk that is clean already; a quarter has one level, a quarter a level for
+    every frame."""
+    kind = torch.rand(batch, 1, generator=generator)
+    chunk = torch.arange(frames).float().mul(chunks / max(frames, chunks)).floor()
+    shift = torch.rand(batch, 1, generator=generator) * (torch.rand(batch, 1, generator=generator) < 0.7)
+    stairs = ((chunk + 1 - shift) * steps / chunks - 1).round()
+    behind = (torch.rand(batch, 1, generator=generator) < 0.15) & (chunk == 0) & (frames > 1)
+    stairs = torch.where(behind, float(CLEAN), stairs)
+    level = torch.randint(steps, (batch, 1), generator=generator).float().expand(-1, frames)
+    every = torch.randint(steps, (batch, frames), generator=generator).float()
+    return torch.where(kind < 0.5, stairs, torch.where(kind < 0.75, level, every)).long().clamp(CLEAN, steps - 1)
+
+
+def denoising(model: DiffusionModel, batch: Batch, generator: torch.Generator) -> Tensor:
+    """Loss of what the network says of noised windows, of frames that hold noise."""
+    clean = batch.latents[:, 1:]
+    timesteps = noise_levels(clean.shape[0], clean.shape[1], model.noise.steps, generator).to(clean.device)
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    said = answer(model, batch, model.noise.noised(clean, noise, timesteps), timesteps)
+    return _weighted((said - model.noise.target(clean, noise, timesteps)).square(), batch, timesteps)
+
+
+def consistency(model: DiffusionModel, average: DiffusionModel, batch: Batch, generator: torch.Generator) -> Tensor:
+    """Loss of two answers about one picture at neighbouring noise levels: the moving average's, at the lower one, is
+    taken for true, and below the lowest stands the truth (consistency training, arXiv 2303.01469, 2310.14189)."""
+    clean = batch.latents[:, 1:]
+    timesteps = noise_levels(clean.shape[0], clean.shape[1], model.noise.steps, generator).to(clean.device)
+    lower = torch.where(timesteps > HOP, timesteps - HOP, CLEAN)
+    noise = torch.randn(clean.shape, generator=generator).to(clean.device)
+    noisy, quieter = model.noise.noised(clean, noise, timesteps), model.noise.noised(clean, noise, lower)
+    made = model.noise.cleaned(noisy, answer(model, batch, noisy, timesteps), timesteps)
+    with torch.no_grad():
+        true = average.noise.cleaned(quieter, answer(average, batch, quieter, lower), lower)
+        true = torch.where((lower == CLEAN)[..., None, None, None], clean, true)
+    return _weighted(torch.sqrt((made - true).square() + 1e-3) - 1e-3**0.5, batch, timesteps)
+
+
+def answer(model: DiffusionModel, batch: Batch, noisy: Tensor, timesteps: Tensor) -> Tensor:
+    """What the model says of noisy windows (B, F, C, h, w) of this batch."""
+    maps = model.lead(batch.tokens, batch.poses, *noisy.shape[-2:])
+    sight = model.see(batch.latents[:, 0], batch.pictures)
+    return model.predict(noisy, timesteps, maps, sight).float()
+
+
+def _weighted(error: Tensor, batch: Batch, timesteps: Tensor) -> Tensor:
+    weight = (1 + PERSON * batch.person) * (timesteps != CLEAN)[..., None, None, None]
+    return (error * weight).sum() / (weight.sum() * error.shape[2]).clamp_min(1)

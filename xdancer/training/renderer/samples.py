@@ -1,0 +1,85 @@
+"""Pictures of held-out people for whoever looks after a training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from xdancer.renderer.diffusion.autoencoder import REACH
+from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
+from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW, Denoise, Rolling, offline
+from xdancer.training.renderer.scenes import Scene
+
+FRAMES = 4  # shown of a window
+STEPS = 8
+
+
+def write(
+    path: Path, model: DiffusionModel, stage: str, pictures: Tensor, person: Tensor, scenes: Scene, seed: int
+) -> None:
+    """A grid: a row a window, of its reference, then true frames and, below them, what the model makes of them."""
+    if stage == "autoencoder":
+        plain = F.avg_pool2d(pictures[:, 0], 2)
+        made = model.autoencoder.decode(model.autoencoder.encode(plain))
+        rows = [to_pictures(v) for v in (plain, made)]
+        grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    else:
+        windows = zip(pictures, scenes["tokens"], scenes["poses"], strict=True)
+        rows = [_row(model, *window, seed) for window in windows]
+        grid = np.concatenate(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), grid[..., ::-1])
+
+
+def _row(model: DiffusionModel, pictures: Tensor, tokens: Tensor, poses: Tensor, seed: int) -> np.ndarray:
+    made = drawn(model, pictures[:1], tokens, poses, STEPS, seed)
+    shown = np.linspace(0, len(poses) - 1, min(FRAMES, len(poses))).round().astype(int)
+    true = to_pictures(pictures)
+    above = np.concatenate([true[0], *true[1 + shown]], axis=1)
+    below = np.concatenate([np.zeros_like(true[0]), *to_pictures(made)[shown]], axis=1)
+    return np.concatenate([above, below])
+
+
+@torch.no_grad()
+def drawn(
+    model: DiffusionModel, reference: Tensor, tokens: Tensor, poses: Tensor, steps: int, seed: int, overlap: int = 4
+) -> Tensor:
+    """Frames (T, 3, H, W) in [-1, 1] of a clip with tokens (T, 30) and poses (T, 60, 3), before a reference
+    (1, 3, H, W), all denoised together."""
+    denoise, noise = prepared(model, reference, tokens, poses, seed)
+    latents = offline(denoise, model.noise, noise, range(len(poses)), steps, overlap=overlap)
+    return decoded(model, latents)
+
+
+@torch.no_grad()
+def rolled(model: DiffusionModel, reference: Tensor, tokens: Tensor, poses: Tensor, seed: int) -> Tensor:
+    """As `drawn`, by the live schedule; T is a multiple of its chunk."""
+    denoise, noise = prepared(model, reference, tokens, poses, seed)
+    rolling = Rolling(denoise, model.noise, WINDOW, LEVELS)
+    chunks = [range(k, k + rolling.chunk) for k in range(0, len(poses), rolling.chunk)]
+    ready = [rolling.push(noise[chunk.start : chunk.stop], chunk) for chunk in chunks]
+    return decoded(model, torch.cat([*ready, *rolling.finish()]))
+
+
+def prepared(
+    model: DiffusionModel, reference: Tensor, tokens: Tensor, poses: Tensor, seed: int
+) -> tuple[Denoise, Tensor]:
+    """The model as the schedules ask it, frames being known by their numbers, and the noise they begin from."""
+    device, (height, width) = reference.device, (side // REACH for side in reference.shape[-2:])
+    sight, tokens, poses = model.look(reference), tokens.to(device), poses.to(device)
+
+    def denoise(latents: Tensor, timesteps: Tensor, frames: Sequence[int]) -> Tensor:
+        here = slice(frames[0], frames[-1] + 1)
+        maps = model.lead(tokens[None, here], poses[None, here], height, width)
+        return model.predict(latents[None], timesteps[None], maps, sight)[0].float()
+
+    shape = (len(poses), model.shape.unet.latent, height, width)
+    return denoise, torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
+
+
+def decoded(model: DiffusionModel, latents: Tensor) -> Tensor:
+    return torch.cat([model.autoencoder.decode(part) for part in latents.split(WINDOW)])

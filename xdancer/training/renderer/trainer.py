@@ -1,0 +1,234 @@
+"""The training loop: one stage after another, each resumable, with a moving average, checks and pictures to look at."""
+
+import copy
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from xdancer.errors import UserError
+from xdancer.renderer.diffusion.autoencoder import REACH
+from xdancer.renderer.diffusion.model import DiffusionModel
+from xdancer.tokenizer import PoseTokenizer
+from xdancer.training.common import learning_rate, log
+from xdancer.training.renderer import objectives, parts, samples
+from xdancer.training.renderer.config import RendererConfig, Stage
+from xdancer.training.renderer.darkroom import Darkroom
+from xdancer.training.renderer.objectives import Batch
+from xdancer.training.renderer.scenes import Scene, Scenes, gathered
+
+HELD_OUT_SEED = 977  # of the scenes that training is checked on
+
+
+class Trainer:
+    """A run: the networks, where they stand, and the scenes they learn from."""
+
+    def __init__(self, config: RendererConfig, corpus: Path, model: DiffusionModel, tokenizer: PoseTokenizer) -> None:
+        self.config = config
+        self.run = Path(config.run)
+        self.device = torch.device(chosen_device(config.device))
+        self.model = model.to(self.device).train()
+        self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
+        self.stage, self.step = 0, 0
+        self.scenes = {split: Scenes(corpus, split, 1, tokenizer) for split in ("train", "val")}
+        self.optimiser = self._optimiser()
+        self._resume()
+
+    def train(self, minutes: float | None = None, stop_at: int | None = None) -> bool:
+        """Go on until the stages are done (True), or for so many minutes, or to the step `stop_at` of all (False)."""
+        started = saved = time.monotonic()
+        total = sum(stage.steps for stage in self.config.stages)
+        bar = tqdm(total=total, initial=self.done, unit="step", desc=self.config.name, mininterval=2)
+        while self.stage < len(self.config.stages):
+            stage = self.config.stages[self.stage]
+            darkroom, held_out = self._darkroom(stage), self._held_out(stage)
+            losses: list[Tensor] = []
+            for scenes in self._scenes(stage):
+                losses.append(self._update(stage, darkroom, scenes))
+                bar.update()
+                last = self.step == stage.steps
+                if self.step % self.config.check_every == 0 or last:
+                    self._check(stage, darkroom, held_out, torch.stack(losses).mean(), started)
+                    losses = []
+                late = minutes is not None and time.monotonic() - started > 60 * minutes
+                if last or late or self.done == stop_at:
+                    break
+                if time.monotonic() - saved > 60 * self.config.save_minutes:
+                    self._save()
+                    saved = time.monotonic()
+            if last:
+                self._end_stage(stage, darkroom, held_out)
+            self._save()
+            if late or self.done == stop_at:
+                break
+        bar.close()
+        return self.stage == len(self.config.stages)
+
+    @property
+    def done(self) -> int:
+        """Steps taken in all stages."""
+        return sum(stage.steps for stage in self.config.stages[: self.stage]) + self.step
+
+    def _update(self, stage: Stage, darkroom: Darkroom, scenes: Scene) -> Tensor:
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.done)
+        torch.manual_seed(self.config.seed * 1_000_003 + self.done)  # for dropout
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.step, stage.steps, stage.learning_rate, stage.warmup)
+        loss = self._loss(stage, darkroom, scenes, generator)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([p for group in self.optimiser.param_groups for p in group["params"]], 1.0)
+        self.optimiser.step()
+        self.step += 1
+        follow(self.average, self.model, min(self.config.average, self.step / (self.step + 9)))
+        return loss.detach()
+
+    def _loss(self, stage: Stage, darkroom: Darkroom, scenes: Scene, generator: torch.Generator) -> Tensor:
+        pictures, person = darkroom.draw(scenes)
+        with self._precision():
+            if stage.stage == "autoencoder":
+                fine, person = pictures.flatten(0, 1), person.flatten(0, 1)
+                return objectives.autoencoding(self.model.autoencoder, fine, person)
+            batch = self._batch(scenes, pictures, person)
+            if stage.stage == "consistency":
+                return objectives.consistency(self.model, self.average, batch, generator)
+            return objectives.denoising(self.model, batch, generator)
+
+    def _batch(self, scenes: Scene, pictures: Tensor, person: Tensor) -> Batch:
+        with torch.no_grad():
+            latents = self.model.autoencoder.encode(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+        covered = F.avg_pool2d(person[:, 1:].flatten(0, 1), REACH).unflatten(0, person[:, 1:].shape[:2])
+        tokens, poses = scenes["tokens"].to(self.device), scenes["poses"].to(self.device)
+        return Batch(latents.float(), covered, pictures[:, 0], tokens, poses)
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        wanted = self.config.precision
+        if wanted == "bfloat16" or (wanted == "auto" and self.device.type == "cuda"):
+            return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext()
+
+    def _darkroom(self, stage: Stage) -> Darkroom:
+        """The autoencoder sees pictures of twice the size, for it puts out both."""
+        scale = 2 if stage.stage == "autoencoder" else 1
+        height, width = (side * scale for side in self.model.shape.size)
+        return Darkroom(self.scenes["train"].wardrobe, height, width, self.device, self.config.supersample)
+
+    def _scenes(self, stage: Stage) -> Iterator[Scene]:
+        """The scenes of the steps still to take, batch by batch."""
+        numbers = range(self.step * stage.windows, stage.steps * stage.windows)
+        data = self.scenes["train"].retold(stage.frames, self.config.seed * 16 + self.stage)
+        workers = self.config.workers
+        yield from DataLoader(
+            data, stage.windows, sampler=numbers, collate_fn=gathered, num_workers=workers,
+            pin_memory=self.device.type == "cuda", prefetch_factor=4 if workers else None,
+        )  # fmt: skip
+
+    def _held_out(self, stage: Stage) -> Scene:
+        data = self.scenes["val"].retold(stage.frames, HELD_OUT_SEED)
+        return gathered([data[k] for k in range(self.config.check_windows)])
+
+    @torch.no_grad()
+    def _check(self, stage: Stage, darkroom: Darkroom, held_out: Scene, loss: Tensor, started: float) -> None:
+        """Loss on held-out people, with the moving average, in the log; pictures beside it."""
+        trained, self.model = self.model, self.average
+        try:
+            checked = self._loss(stage, darkroom, held_out, torch.Generator().manual_seed(HELD_OUT_SEED))
+            path = self.run / "samples" / f"{self.stage}-{stage.stage}-{self.step:06d}.png"
+            samples.write(path, self.average, stage.stage, *darkroom.draw(held_out), held_out, self.config.seed)
+        finally:
+            self.model = trained
+        log(
+            self.run / "log.jsonl", stage=stage.stage, step=self.step, loss=float(loss), held_out=float(checked),
+            seconds=time.monotonic() - started,
+        )  # fmt: skip
+
+    def _end_stage(self, stage: Stage, darkroom: Darkroom, held_out: Scene) -> None:
+        """The next stage begins from the average."""
+        if stage.stage == "autoencoder":
+            pictures = F.avg_pool2d(darkroom.draw(held_out)[0].flatten(0, 1), 2)
+            self.average.autoencoder.standardise(pictures)
+        self.model.load_state_dict(self.average.state_dict())
+        self.stage, self.step = self.stage + 1, 0
+        if self.stage < len(self.config.stages):
+            self.optimiser = self._optimiser()
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        stage = self.config.stages[self.stage]
+        prefixes = tuple(stage.learns) or (
+            ("autoencoder.",) if stage.stage == "autoencoder" else ("unet.", "reference.", "motion.", "guider.")
+        )
+        chosen = [p for name, p in self.model.named_parameters() if name.startswith(prefixes)]
+        if not chosen:
+            raise UserError(f"stages.{self.stage}.learns: no parameter begins with {' or '.join(prefixes)}")
+        self.model.requires_grad_(False)
+        for parameter in chosen:
+            parameter.requires_grad_(True)
+        return torch.optim.AdamW(chosen, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2)
+
+    def _save(self) -> None:
+        """Write a checkpoint, and go on from what it says, so that whoever resumes goes the same way.
+
+        Weights are kept in full; the average as its difference from them and the optimiser's moments in bfloat16."""
+        model = self.model.state_dict()
+        apart = {
+            key: (value - model[key]).bfloat16() if value.is_floating_point() else value
+            for key, value in self.average.state_dict().items()
+        }
+        state = self.optimiser.state_dict()
+        moments = {
+            index: {k: v.bfloat16() if v.ndim else v for k, v in entry.items()}
+            for index, entry in state["state"].items()
+        }
+        groups = state["param_groups"]
+        values = {"model": model, "apart": apart, "moments": moments, "groups": groups}
+        parts.save(self.run, values | {"stage": self.stage, "step": self.step}, self.done)
+        self._restore(values)
+
+    def _resume(self) -> None:
+        values = parts.load(self.run)
+        if values is None:
+            return
+        try:
+            self.stage, self.step = int(values["stage"]), int(values["step"])
+            if self.stage < len(self.config.stages):
+                self.optimiser = self._optimiser()
+            self._restore(values)
+        except (RuntimeError, KeyError, ValueError, IndexError) as error:
+            raise UserError(
+                f"{self.run}: its checkpoint is from a run of another shape; change `run` or remove it to start again"
+            ) from error
+
+    def _restore(self, values: dict[str, Any]) -> None:
+        model = {key: value.to(self.device) for key, value in values["model"].items()}
+        self.model.load_state_dict(model)
+        apart = values["apart"]
+        self.average.load_state_dict(
+            {k: v + apart[k].to(v) if v.is_floating_point() else apart[k] for k, v in model.items()}
+        )
+        moments = {index: {k: v.float() for k, v in entry.items()} for index, entry in values["moments"].items()}
+        if self.stage < len(self.config.stages):
+            self.optimiser.load_state_dict({"state": moments, "param_groups": values["groups"]})
+
+
+@torch.no_grad()
+def follow(average: torch.nn.Module, model: torch.nn.Module, keep: float) -> None:
+    """Move every parameter of `average` towards `model`'s, keeping a share `keep` of itself."""
+    with_gradient = [(a, p) for a, p in zip(average.parameters(), model.parameters(), strict=True) if p.requires_grad]
+    if with_gradient:
+        torch._foreach_lerp_([a for a, _ in with_gradient], [p for _, p in with_gradient], 1 - keep)
+
+
+def chosen_device(wanted: str) -> str:
+    """Raises UserError where the device is not there."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"device: {wanted} is not there; `auto` takes what is")
+    return wanted
