@@ -102,7 +102,7 @@ async def test_nonsense_is_answered_and_forgotten(web: Web, caplog: pytest.LogCa
     ) as client:
         state = await (await client.get("/api/params")).json()
         assert state["reference"] is None
-        assert web.control and web.control.events.clients == 0 and web.whep.viewers == 0
+        assert web.control and web.control.events.clients == 0 and len(web.whep) == 0
     assert process.memory_info().rss - memory < GROWTH
     assert process.num_fds() <= files + 4 and len(asyncio.all_tasks()) <= tasks + 2
     assert len(web._guard._wrong) <= ADDRESSES and len(web._guard._writes) <= ADDRESSES
