@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from engine.audio import Source
     from engine.config import Config
     from engine.mqtt import MqttOutlet
-    from engine.stage.heard import OnceHeard
     from engine.stage.show import Show
     from engine.web.server import Web
 
@@ -75,6 +74,7 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
     from engine.control.desk import Desk
     from engine.osc_out import OscOut
     from engine.recorder import Recorder
+    from engine.stage.heard import OnceHeard
     from engine.stage.show import Show
     from engine.web.server import Web
 

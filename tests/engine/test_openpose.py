@@ -9,6 +9,7 @@ import pytest
 from aiohttp import ClientSession
 from brokers import show_frame
 
+from engine.audio.files import demo_source
 from engine.config import load
 from engine.openpose import people, write
 from engine.web.server import Web
@@ -19,6 +20,8 @@ from xdancer.pose.layout import INDEX
 class Nothing:
     """A show of which nothing is asked."""
 
+    session = "nothing"
+    source = demo_source()
     params: dict = {}
 
     def state(self) -> dict:

@@ -12,7 +12,7 @@ from xdancer.choreographer.block import TokenBlock
 from xdancer.choreographer.runtime import Runtime
 from xdancer.errors import UserError
 from xdancer.music.frame import BeatState, MusicFrame
-from xdancer.pose.layout import CODEBOOK_SIZE, N_JOINTS, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART, check_tokens
+from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART, check_tokens
 from xdancer.tokenizer import PoseTokenizer
 
 __all__ = ["Choreographer", "DanceStream", "TokenBlock"]
@@ -142,7 +142,11 @@ class DanceStream:
             heard |= {row: (inputs.silence(), BeatState()) for row in range(self.lead)}
         for row in flat:
             known = heard.get(self._row)
-            self._take(row, self._think(*known, self.lead)[1] if known else None)
+            if known:
+                self._think(*known, self.lead)
+            self._take(row)
+            if not known:
+                self._reached = inputs.places(self._poses[-1])
         self._music = self._row - self.lead - 1
 
     def _stand(self, row: np.ndarray) -> None:
@@ -153,29 +157,24 @@ class DanceStream:
         # The last few: as many as the tokenizer's encoder looks back.
         self._poses = np.repeat(pose, max(self._model.tokenizer.runtime.encoder_field - 1, 2), axis=0)
         self._reached = self._begun = inputs.places(pose[0])  # by the last frame; and where the plan began
-        self._owed = np.zeros((N_JOINTS, 2), np.float32)  # px that tokens left the dance short of where it was aimed
 
     def _make(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
         """The next token row (30,)."""
         state, aimed = self._think(heard, beat, lead)
         row = self._runtime.tokens(state, self._aim(aimed), self._last, self._picker())
-        self._take(row, aimed)
+        self._take(row)
         return row
 
     def _think(self, heard: np.ndarray, beat: BeatState, lead: int) -> tuple[np.ndarray, np.ndarray]:
         """The state (width,), and the pose (60, 3) that the next row is to come to."""
         state = self._state = self._runtime.frame(self._told(heard, beat, lead), self._row, self._caches)
         foretold = self._runtime.foretell(state, self._poses[-1], self._poses[-2])
-        return state, inputs.carried(self._led(foretold), self._owed, self._model.sampling["carry"])
+        return state, self._led(foretold)
 
-    def _take(self, row: np.ndarray, aimed: np.ndarray | None) -> None:
-        """The next row is danced: (30,); `aimed` (60, 3) is what it was to come to, where that is known."""
+    def _take(self, row: np.ndarray) -> None:
+        """The next row (30,) is danced."""
         self._before, self._last = self._runtime.codes.latents(row)[0], row
         pose = self._limbs.decode(row.reshape(1, N_PARTS, TOKENS_PER_PART))
-        if aimed is None:
-            self._reached = inputs.places(pose[0])
-        else:
-            self._owed = inputs.owed(aimed, pose[0])
         self._poses = np.concatenate([self._poses[1:], pose])
         self._past[self._row % len(self._past)] = row
         self._row += 1
@@ -224,8 +223,8 @@ class DanceStream:
         """Draws the codes of a plan by temperature and top-p; the seed and the row alone make the noise."""
         sampling = self._model.sampling
         noise = np.random.default_rng((self.seed, self._row, plan.CODES)).gumbel(size=(plan.STAGES, plan.CODES))
-        heat = max(self.temperature * sampling["plan"], 1e-3)
-        return lambda stage, logits: drawn(logits / heat, sampling["top_p"], noise[stage])
+        heat = self.temperature * sampling["plan"]
+        return lambda stage, logits: drawn(logits, heat, sampling["top_p"], noise[stage])
 
     def _picker(self) -> Callable[[int, np.ndarray], int]:
         """Draws tokens by temperature and top-p, with the Gumbel trick: the likeliest after adding noise to the logits.
@@ -234,11 +233,11 @@ class DanceStream:
         Each row is an honest sample, but rows in a row lean the same way: movement instead of jitter.
         """
         sampling = self._model.sampling
-        heat = [max(self.temperature * t, 1e-3) for t in sampling["temperature"]]  # by place in the part
+        heat = [self.temperature * t for t in sampling["temperature"]]  # by place in the part
         noise = self._noise(sampling["coherence"])
 
         def pick(slot: int, logits: np.ndarray) -> int:
-            return drawn(logits / heat[slot % TOKENS_PER_PART], sampling["top_p"], noise[slot])
+            return drawn(logits, heat[slot % TOKENS_PER_PART], sampling["top_p"], noise[slot])
 
         return pick
 
@@ -256,9 +255,12 @@ class DanceStream:
         return -np.log(-np.log(np.clip(ndtr(normal), 1e-7, 1 - 1e-7)))
 
 
-def drawn(logits: np.ndarray, top_p: float, noise: np.ndarray) -> int:
-    """The likeliest of the logits (N,) plus Gumbel noise (N,), among those that make up `top_p` of the whole."""
-    scaled = logits - logits.max()
+def drawn(logits: np.ndarray, heat: float, top_p: float, noise: np.ndarray) -> int:
+    """The likeliest of the logits (N,) at temperature `heat` plus Gumbel noise (N,), among those that make up `top_p`
+    of the whole; without heat the likeliest."""
+    if heat <= 0:
+        return int(logits.argmax())
+    scaled = (logits - logits.max()) / heat
     ranked = np.sort(np.exp(scaled))[::-1]
     total = np.cumsum(ranked)
     last = min(int(np.searchsorted(total, top_p * total[-1])), len(total) - 1)

@@ -34,7 +34,6 @@ CONTEXT_FRAMES = 8  # of its own dance, chosen anew every CONTEXT_EVERY frames f
 CONTEXT_EVERY = 64
 CONTEXT_SPAN = 120 * FPS
 N_BODY = 5 * N_JOINTS
-MOST_OWED = 12.0  # px
 LEAST = 0.1  # confidence below which nothing is aimed at
 UNIT, QUICK = 128.0, 4.0  # px; how much larger movement is written than places
 CENTRE = np.array([CANVAS_WIDTH / 2, CANVAS_HEIGHT / 2], dtype=np.float32)
@@ -156,22 +155,6 @@ def posed(place: np.ndarray, confidence: np.ndarray) -> np.ndarray:
     xy = xy + neck
     xy[..., NECK, :] -= neck[..., 0, :]
     return np.concatenate([xy, confidence[..., None]], axis=-1) * (confidence[..., None] > 0)
-
-
-def owed(aimed: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """How far (60, 2), px, the pose that tokens made (60, 3) fell short of the one aimed at (60, 3); 0 where unseen."""
-    return (aimed[:, :2] - made[:, :2]) * ((aimed[:, 2:] > 0) & (made[:, 2:] > 0))
-
-
-def carried(foretold: np.ndarray, short: np.ndarray, share: float) -> np.ndarray:
-    """The foretold pose (60, 3) with a `share` of what the last one fell `short` (60, 2), at most MOST_OWED px a joint.
-
-    Tokens have steps of a few px: without this a slow movement is rounded away, frame after frame, and the dancer
-    stands still. It is the error feedback of a sigma-delta converter.
-    """
-    out = foretold.copy()
-    out[:, :2] += share * np.clip(short, -MOST_OWED, MOST_OWED) * (foretold[:, 2:] > 0)
-    return out
 
 
 def body(before: np.ndarray, earlier: np.ndarray) -> np.ndarray:

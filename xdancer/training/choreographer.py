@@ -62,9 +62,6 @@ class ChoreographerConfig(BaseModel):
     top_p: float = Field(default=0.95, gt=0, le=1)
     plan_temperature: float = Field(default=1.0, gt=0)
     pull: float = Field(default=0.3, ge=0, le=1)  # how far a frame is drawn from its forecast to the way to the plan
-    carry: float = Field(
-        default=0.9, ge=0, le=1
-    )  # share of what tokens left a pose short of its aim that the next makes up
     coherence: int = Field(default=6, ge=1)  # rows over which the sampling noise drifts from one draw to the next
 
 
@@ -359,7 +356,6 @@ def write(
             "top_p": config.top_p,
             "coherence": config.coherence,
             "plan": config.plan_temperature,
-            "carry": config.carry,
             "pull": config.pull,
         },
         "energy_quantiles": [round(float(q), 4) for q in parts.quantiles],

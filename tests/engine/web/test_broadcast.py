@@ -93,7 +93,7 @@ async def test_the_rung_changes_at_a_key_frame_and_no_two_frames_bear_one_time()
         (packed(2), full),  # no longer
         (packed(2), half),
     ]:
-        shared._send(channel, frame)
+        shared._send(channel, frame, heard=0.0)
     times = [(await taken(track)).timestamp for _ in range(4)]
     assert times == [0, 3000, 3001, 6000]
     assert track.channel is half and track not in full.tracks

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from engine.config import Config
 from engine.stage.show import Show
 from engine.stage.studios import Studios
-from engine.web.broadcast import Broadcast
+from engine.web.broadcast import Broadcast, Shape
 from engine.web.metrics import FAMILIES, exposition
 
 
@@ -22,20 +22,20 @@ def state(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     async def play() -> dict[str, Any]:
         show = Show(Config(width=64, height=64, show='a "b"\\'), CountingSource(), partial(Studios, handle=FakeStudio))
-        broadcast = Broadcast(64, 64)
+        broadcast = Broadcast(Shape(64, 64))
         show.outlets.append(broadcast)
         show.reports |= {
             "recorder": lambda: {"on": True, "dropped": 3},
             "mqtt": lambda: {"connected": False, "messages": {"sent": 5, "dropped": 7}, "queue": 2, "reconnects": 4},
         }
-        for codec in ("vp8", "opus"):
-            broadcast.subscribe(codec)
+        for kind, codec in (("video", "vp8"), ("audio", "opus")):
+            broadcast.join(broadcast.track(kind), codec)
         running = asyncio.create_task(show.run())
         await show.started.wait()
         await asyncio.sleep(5)
         FakeStudio.all[0].die()
         await asyncio.sleep(5)
-        state = show.state() | broadcast.stats()
+        state = show.state() | broadcast.stats() | {"viewers": 1}
         state["latency"] |= broadcast.latency()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -73,14 +73,14 @@ def test_prometheus_reads_the_numbers_of_the_state(state: dict[str, Any]) -> Non
     assert (value("mqtt_messages_total", fate="dropped"), value("mqtt_connected")) == (7, 0)
     assert (value("recording"), value("recorder_dropped_frames")) == (1, 3)
     assert value("resident_memory_bytes", process="stage") == pytest.approx(1e6 * state["memory_mb"]["stage"])
-    assert value("video_bits_per_second", codec="vp8") == state["bitrate"]["vp8"]
+    assert value("video_bits_per_second", codec="vp8_full") == state["bitrate"]["vp8_full"]
     # The fake studio needs 10 ms for a frame, and a frame is shown 250 ms after its sound was heard.
     for quantile in ("0.5", "0.95", "0.99"):
         assert value("stage_seconds", stage="pipeline", quantile=quantile) == pytest.approx(0.01, abs=1e-5)
         assert value("stage_seconds", stage="show", quantile=quantile) == pytest.approx(0.25, abs=1e-5)
         assert value("stage_seconds", stage="end_to_end", quantile=quantile) == pytest.approx(0.28, abs=1e-5)
     assert value("stage_seconds_count", stage="pipeline") == state["frames"]["made"]
-    assert value("stage_seconds", stage="encode_vp8", quantile="0.5") > 0
+    assert value("stage_seconds", stage="encode_vp8_full", quantile="0.5") > 0
     assert value("loop_lag_seconds", quantile="0.99") == pytest.approx(0, abs=1e-6)
 
 

@@ -117,13 +117,11 @@ def test_streaming_is_the_one_pass_form(model, tokenizer, folder, monkeypatch, l
 
 
 def aimed_at(model, poses, foretold, followed, begun, half, part):
-    """The poses (T, 60, 3) aimed at, as places: foretold, led to the plan, with what tokens fell short of before."""
-    aimed, short = foretold.copy(), np.zeros((60, 2))
+    """The poses (T, 60, 3) aimed at, as places: foretold, and led to the plan."""
+    aimed = foretold.copy()
     past = poses[-len(foretold) :]  # before each frame
     reached = began = inputs.places(past[0])
     for n in range(len(foretold)):
-        if n:
-            short = inputs.owed(inputs.posed(aimed[n - 1, :, :2], aimed[n - 1, :, 2]), past[n])
         pose = inputs.posed(foretold[n, :, :2], foretold[n, :, 2])
         places = inputs.places(pose)
         if n in begun:
@@ -134,8 +132,7 @@ def aimed_at(model, poses, foretold, followed, begun, half, part):
             led = plan.led(places, began, target, half[n], part[n], model.sampling["pull"])
             places = np.where(pose[:, 2:] > 0, led, places).astype(np.float32)
         reached = places
-        pose = inputs.posed(places, pose[:, 2])
-        aimed[n, :, :2] = inputs.places(inputs.carried(pose, short, model.sampling["carry"]))
+        aimed[n, :, :2] = places
     return aimed
 
 
