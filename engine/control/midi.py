@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,6 +22,7 @@ from xdancer.errors import UserError
 log = logging.getLogger(__name__)
 QUEUE = 256  # messages on their way from the driver's thread; the oldest goes
 LOOK_EVERY = 2.0  # seconds between looks at whether the controller is (still) there
+FINISH = 0.02  # seconds, less than a frame, in which a callback of the driver has long returned
 LEARN_WITHIN = 30.0  # seconds that learning waits for a control
 SWITCHES = ("mirror", "hold", "blackout", "flash")
 RANGES = {"energy": 1.0, "temperature": 2.0, "seed": 127.0}
@@ -116,6 +118,10 @@ class MidiPort:
 
     def _close(self) -> None:
         if self._port is not None:
+            # Deleting holds the interpreter and waits for the driver's thread, which may be inside our callback and
+            # wait for the interpreter: let it finish first.
+            self._port.cancel_callback()
+            time.sleep(FINISH)
             self._port.delete()
         self._port, self._name = None, ""
 
