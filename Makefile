@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What the tests drive for real, as Debian names it.
 PACKAGES := chromium mosquitto mosquitto-clients fluidsynth fluid-soundfont-gm libportaudio2 pulseaudio \
-            pulseaudio-utils libasound2-plugins $(shell command -v npm >/dev/null || echo nodejs npm)
+            pulseaudio-utils libasound2-plugins jackd2 $(shell command -v npm >/dev/null || echo nodejs npm)
 
 .PHONY: live test soak check setup packages peers visualizer clean
 

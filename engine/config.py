@@ -9,14 +9,15 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from engine.control.settings import MidiSettings, OscSettings
 from engine.mqtt.settings import MqttSettings
 from engine.osc_out import OscOutSettings
-from engine.params import Params
+from engine.params import Params, PresetsByName
 from xdancer.errors import UserError
 
 TOKEN_VARIABLE = "XDANCER_TOKEN"
@@ -98,7 +99,7 @@ class Config(Section):
     bitrate: int = Field(4_000_000, ge=100_000, le=50_000_000)
     ice_servers: list[IceServer] = []
     whip_out: WhipOutSettings = WhipOutSettings()
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**32)
     energy: float | None = Field(None, ge=0, le=1)
     style: str | None = None
     temperature: float = Field(1.0, ge=0, le=2)
@@ -112,7 +113,11 @@ class Config(Section):
     spare: bool = True  # a second studio, models loaded, waits to take over
     record: Path | None = None
     recordings: Path = Path("recordings")
+    presets: PresetsByName = {}
+    presets_file: Path | None = None  # more presets, and where the control page saves them
     mqtt: MqttSettings = MqttSettings()
+    osc: OscSettings = OscSettings()
+    midi: MidiSettings = MidiSettings()
     osc_out: OscOutSettings = OscOutSettings()
 
     @field_validator("record")
@@ -140,7 +145,7 @@ class Config(Section):
 
     def params(self) -> Params:
         """The parameters that the show starts with."""
-        return Params(**{name: getattr(self, name) for name in Params.model_fields})
+        return Params(**{name: getattr(self, name) for name in Params.model_fields if name != "reference"})
 
 
 def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: Any) -> Config:
@@ -150,7 +155,7 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: An
     The bearer token comes from XDANCER_TOKEN or the file. Raises UserError with the path of the first wrong key.
     """
     where = str(path) if path else "config"
-    tree = _read(path) if path else {}
+    tree = read(path) if path else {}
     for key, value in settings.items():
         if value is not None:
             _put(tree, key.replace("__", "."), value)
@@ -201,14 +206,15 @@ def first_error(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    kind: Any = model
     for part in path:
-        if not part.isdigit():  # an item of a list is of the list's kind
-            annotation = model.model_fields[part].annotation
-            model = get_args(annotation)[0] if get_origin(annotation) is list else annotation  # type: ignore[assignment]
-    return list(model.model_fields)
+        of = get_args(kind)  # a list of sections, or a dictionary of them
+        kind = of[-1] if of else kind.model_fields[part].annotation
+    return list(getattr(kind, "model_fields", ()))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The keys and values of a YAML file. Raises UserError where there are none to be had."""
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as error:

@@ -2,6 +2,7 @@
 //
 // ?layout=single|trio|mirror  how often the dancer stands on the wall
 // ?fit=contain|cover          show all of the picture, or fill its place
+// ?plain                      the picture alone, for other pages to hold
 // ?bg=COLOUR|transparent|fill what is beside it; "fill" (the default off the single layout) takes the picture's colours
 "use strict";
 
@@ -31,6 +32,7 @@ let layout = LAYOUTS.includes(query.get("layout")) ? query.get("layout") : "sing
 function applyLayout() {
   const stage = $("stage");
   const bg = query.get("bg") || (layout === "single" && !query.has("fit") ? "" : "fill");
+  document.body.classList.toggle("plain", query.has("plain"));
   stage.className = layout + (bg === "fill" ? " filled" : "");
   document.documentElement.style.setProperty("--fit", query.get("fit") === "cover" ? "cover" : "contain");
   document.documentElement.style.setProperty("--bg", bg && bg !== "fill" && CSS.supports("color", bg) ? bg : "#000");
@@ -272,6 +274,7 @@ const KEYS = { f: fullScreen, m: () => setSound(dancer.muted), i: toggleInfo, l:
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   KEYS[event.key.toLowerCase()]?.();
+  if (/^[1-9]$/.test(event.key)) fetch(`api/presets/${event.key}`, { method: "POST", headers: headers() }).catch(() => {});
 });
 addEventListener("dblclick", (event) => event.target.closest("button") || fullScreen());
 for (const name of ["pointermove", "pointerdown", "keydown"]) addEventListener(name, moved);

@@ -17,11 +17,10 @@ from engine.cli.common import add_json, emit
 APT = "apt-get install "
 SOUNDFONTS = ("/usr/share/sounds/sf2/FluidR3_GM.sf2", "/usr/share/soundfonts/FluidR3_GM.sf2")
 CODECS = {"libx264": "H.264 video", "libvpx": "VP8 video", "libopus": "Opus sound", "aac": "AAC sound"}
-PACKAGES = ("aiohttp", "aiomqtt", "aiortc", "amqtt", "av", "cv2", "numpy", "psutil", "pydantic", "safetensors", "scipy")
+PACKAGES = ("aiohttp", "aiomqtt", "aiortc", "amqtt", "av", "cv2", "numpy", "PIL", "psutil", "pydantic", "pythonosc",
+            "safetensors", "scipy")  # fmt: skip
 EXTRAS = {  # what a show can do without: the module, what for, how to get it
     "aalink": ("beats by Ableton Link", "pip install 'xdancer[link]'"),
-    "rtmidi": ("MIDI in, clock and controllers", "pip install 'xdancer[midi]'"),
-    "pythonosc": ("OSC in and out", "pip install python-osc"),
 }
 FILES_MOST = 2048  # open files: a viewer takes three or four
 DISK_LEAST = 5e9  # bytes: a night of film
@@ -51,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
     checks: list[Check] = []
     groups: list[Callable[[], Iterator[Check]]] = [
-        _python, _packages, _extras, _torch, _codecs, _weights, lambda: _ports(args.port), _sound, _room, _test_tools
+        _python, _packages, _extras, _torch, _codecs, _weights, lambda: _ports(args.port),
+        _sound, _midi, _room, _test_tools,
     ]  # fmt: skip
     for group in tqdm(groups, desc="looking", leave=False, disable=args.json or not sys.stderr.isatty()):
         checks += group()
@@ -186,6 +186,25 @@ def _sound() -> Iterator[Check]:
         yield Check("sound input", True, f"device:{name}", "extra")
 
 
+def _midi() -> Iterator[Check]:
+    from engine.control.midi import midi_client
+
+    try:
+        client = midi_client()
+    except ImportError:
+        yield Check("MIDI input", False, "no python-rtmidi", "extra", "pip install 'xdancer[midi]'; for `midi.port`")
+        return
+    if client is None:
+        yield Check("MIDI input", False, "no MIDI system answers", "extra", "Linux: modprobe snd-seq, or start JACK")
+        return
+    names = client.get_ports()
+    client.delete()
+    if not names:
+        yield Check("MIDI input", False, "no controller", "extra", "plug one in")
+    for name in names:
+        yield Check("MIDI input", True, name, "extra")
+
+
 def _room() -> Iterator[Check]:
     """For many viewers, and for a night of film."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -199,7 +218,7 @@ def _room() -> Iterator[Check]:
 def _test_tools() -> Iterator[Check]:
     for program, package in (
         ("mosquitto", "mosquitto"), ("mosquitto_sub", "mosquitto-clients"), ("fluidsynth", "fluidsynth"),
-        ("pulseaudio", "pulseaudio"),
+        ("pulseaudio", "pulseaudio"), ("jackd", "jackd2"),
     ):  # fmt: skip
         path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
         yield Check(program, path is not None, path or "not found", "tests", APT + package)

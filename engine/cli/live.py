@@ -71,6 +71,7 @@ def _not_malformed(record: logging.LogRecord) -> bool:
 
 async def live(config: "Config", source: "Source", as_json: bool = False) -> int:
     """Run the show until SIGINT or SIGTERM. Raises UserError where it cannot begin."""
+    from engine.control.desk import Desk
     from engine.osc_out import OscOut
     from engine.recorder import Recorder
     from engine.stage.heard import OnceHeard
@@ -86,15 +87,18 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
             recorder.start(config.record)
         ends.push_async_callback(asyncio.to_thread, recorder.stop)
         show = Show(config, source)
-        web = Web(config, show, recorder)
+        desk = Desk(config, show.performer)
+        web = Web(config, show, recorder, show.performer, desk.midi_params)
         await web.start()
         ends.push_async_callback(web.stop)
+        await desk.start()
+        ends.push_async_callback(desk.stop)
         running = asyncio.create_task(show.run(), name="show")  # the models load while the rest is being set up
         mqtt = mqtt_outlet(config, show, web)
         await mqtt.start()
         web.broker = mqtt.ws_address
         ends.push_async_callback(mqtt.stop)
-        show.listeners.append(mqtt.params_changed)
+        show.performer.listeners.append(mqtt.params_changed)
         show.outlets += [web, mqtt, OnceHeard(recorder, show.sound)]
         show.reports |= {"recorder": recorder.state, "mqtt": mqtt.state}
         if config.osc_out.to != "off":

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from engine.mqtt import messages
 from engine.mqtt.broker import EmbeddedBroker
 from engine.mqtt.link import Link, LinkError, connect
 from engine.mqtt.settings import Address, MqttSettings, parse_url
+from engine.params import parse_change
 from engine.stage.frame import ShowFrame
 from xdancer.errors import UserError
 from xdancer.pose.layout import FPS
@@ -210,10 +210,8 @@ class MqttOutlet:
         topic = self._topic("params/set")
         async for payload in link.messages(topic):
             try:
-                changes = json.loads(payload)
-                if not isinstance(changes, dict):
-                    raise UserError("expected a JSON object")
+                changes = parse_change(payload)
                 if self._set_params:
                     self._set_params(changes)
-            except (UserError, ValueError, RecursionError) as error:  # the last of too many brackets
+            except UserError as error:
                 log.warning("mqtt: %s: %s", topic, error)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -109,9 +109,9 @@ class InlineStudio:
                 asyncio.get_running_loop().call_later(MAKING, self._made, self, frame)
             self._position += 1
 
-    def set(self, params: Params, moment: Moment) -> None:
+    def set(self, changes: Mapping[str, Any], moment: Moment) -> None:
         if self._studio:
-            self._studio.set(params, moment)
+            self._studio.set(changes, moment)
 
     def set_lead(self, frames: int) -> None:
         if self._studio:

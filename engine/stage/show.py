@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from engine.audio.meter import Meter
 from engine.audio.source import Source
-from engine.config import Config, first_error
-from engine.params import Change, Params
+from engine.config import Config
+from engine.control.performer import Performer
 from engine.stage.frame import Outlet
 from engine.stage.freerun import FreeRun
 from engine.stage.lag import LoopLag
@@ -23,7 +22,6 @@ from engine.stage.studios import Studios
 from engine.stage.wall import unix_time
 from engine.studio.frame import StudioFrame, beat_at
 from engine.studio.shared import SoundRing
-from xdancer.errors import UserError
 from xdancer.music.frame import FPS, BeatState
 
 log = logging.getLogger(__name__)
@@ -37,8 +35,8 @@ FREE_QUEUE = 8  # frames of a free run on their way; more are not drawn
 class Show:
     """One show. Made on a running event loop; outlets are added before `run`.
 
-    `outlets` get every frame. `listeners` are called with the parameters after each change. `reports` add to `state`,
-    each under its name. `session` names this run.
+    `outlets` get every frame, `performer` has the parameters. `reports` add to `state`, each under its name. `session`
+    names this run.
     """
 
     def __init__(
@@ -47,7 +45,6 @@ class Show:
         self.config, self.source = config, source
         self.session = secrets.token_hex(4)
         self.outlets: list[Outlet] = []
-        self.listeners: list[Callable[[dict[str, Any]], None]] = []
         self.reports: dict[str, Callable[[], dict[str, Any]]] = {}
         self.stalls = 0  # times that the clock stood still
         self._quiet_until = 0.0
@@ -60,8 +57,9 @@ class Show:
         self.studios.set_lead(self.presenter.lead.frames)
         self.lag = LoopLag()
         self.latency = {stage: Window() for stage in ("music", "dance", "picture")} | self.presenter.latency
-        self._params = config.params()
-        self._apply = "frame"
+        self.performer = Performer(config, self.studios.set, self._styles)
+        if self.presenter.anticipates:
+            self.performer.listeners.append(self._trim)
         self._spent = np.zeros(3)
         self._free = FreeRun()
         self._free_queue: asyncio.Queue[int] = asyncio.Queue(FREE_QUEUE)
@@ -70,7 +68,7 @@ class Show:
     @property
     def params(self) -> dict[str, Any]:
         """The parameters as clients see them, with the `apply` of the last change."""
-        return {**self._params.model_dump(), "apply": self._apply}
+        return self.performer.params
 
     @property
     def models(self) -> dict[str, Any]:
@@ -78,27 +76,8 @@ class Show:
         return dict(self.studios.info or {})
 
     def set_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """Change some parameters, taking hold as `apply` (frame, beat, bar) says; returns all of them.
-
-        Raises UserError, one line, where a name or value is wrong.
-        """
-        try:
-            change = Change.model_validate(changes)
-        except ValidationError as error:
-            raise UserError(f"params: {first_error(error, Change)}") from None
-        styles = self.models.get("styles", [])
-        if change.style is not None and self.studios.info and change.style not in styles:
-            raise UserError(f"params: style: there is no {change.style!r}, only {', '.join(styles) or 'none'}")
-        if change.renderer == "diffusion":
-            raise UserError("params: renderer: diffusion is not in this version")
-        given = {name: getattr(change, name) for name in change.model_fields_set if name != "apply"}
-        self._params, self._apply = self._params.model_copy(update=given), change.apply
-        if self.presenter.anticipates:
-            self.presenter.delay = self._params.trim_ms / 1000
-        self.studios.set(Params(**self._params.model_dump()), change.apply)
-        for listener in self.listeners:
-            listener(self.params)
-        return self.params
+        """As `Performer.set`."""
+        return self.performer.set(changes)
 
     def delivered(self, seconds: float) -> None:
         """A viewer has seen a frame so many seconds after it left."""
@@ -160,9 +139,15 @@ class Show:
             "loop_lag_p99_ms": round(1000 * self.lag.p99, 2),
             "pids": pids,
             "memory_mb": resident_mb(pids),
-            "params": self.params,
+            **self.performer.state(),
             **{name: report() for name, report in self.reports.items()},
         }
+
+    def _trim(self, params: Mapping[str, Any]) -> None:
+        self.presenter.delay = params["trim_ms"] / 1000
+
+    def _styles(self) -> list[str] | None:
+        return None if self.studios.info is None else list(self.studios.info.get("styles", []))
 
     async def run(self) -> None:
         """Run until cancelled. Raises UserError where the show cannot begin."""
@@ -175,6 +160,7 @@ class Show:
         finally:
             self.source.close()
             await self.studios.stop()
+            self.performer.references.close()
 
     async def _feed(self) -> None:
         """The show clock: one frame of sound after the other, at the pace of the source."""
@@ -225,7 +211,7 @@ class Show:
                 self.latency[stage].push(seconds)
         self._free.remember(frame)
         if frame.index > self.presenter.newest:
-            self.beat = frame.beat
+            self.beat, self.performer.active = frame.beat, frame.params
         behind, lead = self.presenter.arrived(frame, frame.tokens), self.presenter.lead
         if behind is not None and self.studios.live and lead.came(behind, self.presenter.delay):
             self.studios.set_lead(lead.frames)
@@ -239,7 +225,9 @@ class Show:
             pose, last = self._free.frame(index)
             beat = beat_at(last.beat, index - last.index) if last else BeatState()
             picture = None
-            if not self._params.blackout:
+            dark = self.performer.wanted.blackout  # the one parameter that needs no studio
+            self.performer.active = self.performer.active.model_copy(update={"blackout": dark})
+            if not dark:
                 picture = await asyncio.to_thread(self._picture, pose, beat.beat_phase)
             row = np.zeros((5, 6), np.int16)
             free = StudioFrame(index, row, row, pose, beat, self.meter.level, picture)

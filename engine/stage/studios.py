@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,7 +37,7 @@ class Handle(Protocol):
     async def start(self) -> None: ...
     def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None: ...
     def wake(self) -> None: ...
-    def set(self, params: Params, moment: Moment) -> None: ...
+    def set(self, changes: Mapping[str, Any], moment: Moment) -> None: ...
     def set_lead(self, frames: int) -> None: ...
     def stop(self) -> None: ...
     async def join(self) -> None: ...
@@ -120,12 +120,12 @@ class Studios:
                 self._current.stop()
                 self._gone(self._current, Failed(f"made nothing for {patience} frames", mistake=False))
 
-    def set(self, params: Params, moment: Moment = "frame") -> None:
-        """Change the parameters of all studios."""
-        self.params = params
+    def set(self, changes: Mapping[str, Any], moment: Moment = "frame") -> None:
+        """Change some parameters of all studios."""
+        self.params = self.params.model_copy(update=dict(changes))
         for studio in (self._current, self._spare):
             if studio:
-                studio.set(params, moment if studio is self._current else "frame")
+                studio.set(changes, moment if studio is self._current else "frame")
 
     def set_lead(self, frames: int) -> None:
         """Dance so far ahead of the music from now on."""

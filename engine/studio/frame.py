@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from engine.params import Params
 from xdancer.music.frame import FPS, BeatState
 
 
@@ -11,8 +12,8 @@ from xdancer.music.frame import FPS, BeatState
 class StudioFrame:
     """Frame `index` of the dance. `tokens` int16 (5, 6) is what is on show, mirrored or held where that is asked for;
     `danced` int16 (5, 6) is the choreographer's own row. `pose` float32 (60, 3), `picture` uint8 (H, W, 3) RGB or
-    None where there was no time to draw. `level` in dBFS. `spent`: seconds for music, dance and picture. `lead`: frames
-    by which it is ahead of the music it was made from."""
+    None where there was no time to draw. `level` in dBFS. `spent`: seconds for music, dance and picture. `params` are
+    those that it was made with, `lead` the frames by which it is ahead of the music it was made from."""
 
     index: int
     tokens: np.ndarray
@@ -22,6 +23,7 @@ class StudioFrame:
     level: float
     picture: np.ndarray | None
     spent: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    params: Params = Params()
     lead: int = 0
 
 

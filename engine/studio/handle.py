@@ -4,22 +4,20 @@ import asyncio
 import contextlib
 import logging
 import select
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from engine.config import Config
-from engine.params import Moment, Params
+from engine.params import MOMENTS, Moment, Params, Wishes
 from engine.studio import process
 from engine.studio.frame import StudioFrame
 from engine.studio.process import Failed, Go, Ready, SetLead, SetParams
 from engine.studio.shared import FrameRing, SoundRing, context
 
 log = logging.getLogger(__name__)
-OUTBOX = 64  # messages that wait for a studio that does not read; then the oldest go
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,18 @@ class StudioProcess:
     def __init__(self, config: Config, params: Params, sound: SoundRing, calls: Calls) -> None:
         self.info: dict[str, Any] | None = None
         self._config, self._params, self._sound, self._calls = config, params, sound, calls
+        # Not sent yet; a later wish or lead takes the place of an earlier one.
+        self._wishes = Wishes()
+        self._word: Go | None = None
+        self._lead: SetLead | None = None
         self._failed: Failed | None = None
         self._gone = False
-        self._outbox: deque[Go | SetParams | SetLead] = deque(maxlen=OUTBOX)
 
     async def start(self) -> None:
         """Make the process; returns as soon as it runs."""
         await asyncio.to_thread(self._spawn)  # some 30 ms that the event loop does not have
-        self._room = select.poll()
-        self._room.register(self._pipe.fileno(), select.POLLOUT)
+        self._writable = select.poll()
+        self._writable.register(self._pipe.fileno(), select.POLLOUT)
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._on_message)
 
     @property
@@ -59,7 +60,8 @@ class StudioProcess:
 
     def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
         """Begin, as `process.Go` has it."""
-        self._send(Go(first, lead, danced, tokens))
+        self._word = Go(first, lead, danced, tokens)
+        self._deliver()
         self._heard.release()
 
     def wake(self) -> None:
@@ -67,13 +69,15 @@ class StudioProcess:
         self._deliver()
         self._heard.release()
 
-    def set(self, params: Params, moment: Moment) -> None:
-        """Change the parameters."""
-        self._send(SetParams(params, moment))
+    def set(self, changes: Mapping[str, Any], moment: Moment) -> None:
+        """Change some parameters."""
+        self._wishes.put(changes, moment)
+        self._deliver()
 
     def set_lead(self, frames: int) -> None:
         """Dance so far ahead of the music from now on."""
-        self._send(SetLead(frames))
+        self._lead = SetLead(frames)
+        self._deliver()
 
     def stop(self) -> None:
         """End the process, even one that hangs; nothing is heard of it any more."""
@@ -97,15 +101,24 @@ class StudioProcess:
         self._process.start()
         theirs.close()
 
-    def _send(self, message: Go | SetParams | SetLead) -> None:
-        self._outbox.append(message)
-        self._deliver()
-
     def _deliver(self) -> None:
         """As much as the pipe takes: a studio that loads its models, or hangs, does not read; nobody waits for it."""
-        while self._outbox and not self._gone and self._room.poll(0):
-            with contextlib.suppress(OSError):  # it has gone, which the reader notices
-                self._pipe.send(self._outbox.popleft())
+        for moment in MOMENTS:
+            if self._wishes and self._room() and (changes := self._wishes.take([moment])):
+                self._send(SetParams(changes, moment))
+        if self._word and self._room():
+            self._send(self._word)
+            self._word = None
+        if self._lead and not self._word and self._room():
+            self._send(self._lead)
+            self._lead = None
+
+    def _room(self) -> bool:
+        return not self._gone and bool(self._writable.poll(0))
+
+    def _send(self, message: Go | SetParams | SetLead) -> None:
+        with contextlib.suppress(OSError):  # it has gone, which the reader notices
+            self._pipe.send(message)
 
     def _on_message(self) -> None:
         try:

@@ -47,6 +47,9 @@ def load_models(config: Config) -> Models:
         choreographer=Choreographer.from_pretrained(config.weights.choreographer, tokenizer),
         renderer=SkeletonRenderer(config.width, config.height),
     )
+    if config.style is not None and config.style not in models.choreographer.styles:
+        known = ", ".join(models.choreographer.styles) or "none"
+        raise UserError(f"style: this choreographer has no {config.style!r}, only {known}")
     _rehearse(models, config.weights.choreographer)
     return models
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,9 @@ class Go:
 
 @dataclass(frozen=True)
 class SetParams:
-    params: Params
+    """Values of `Params` by name, from the next `moment` on."""
+
+    changes: Mapping[str, Any]
     moment: Moment
 
 
@@ -95,23 +98,24 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
     pipe.send(Ready(models.info()))
     position = _begin(studio, pipe, sound)
     while True:
-        while pipe.poll():
+        while pipe.poll():  # before every frame: a studio that is always a little behind must hear of a blackout too
             message = pipe.recv()
             if isinstance(message, SetParams):
-                studio.set(message.params, message.moment)
+                studio.set(message.changes, message.moment)
             elif isinstance(message, SetLead):
                 studio.lead = message.frames
-        if not heard.acquire(timeout=PATIENCE) and os.getppid() != stage:
-            return
-        while position < sound.written:
-            draw = sound.written - position <= BEHIND
-            made = studio.push(sound.read(position, position + 1), draw)
-            position += 1
-            for frame in made:
-                while not frames.put(frame, PATIENCE):
-                    if os.getppid() != stage:
-                        return
-                pipe.send(None)  # there is something in the ring
+        if position >= sound.written:
+            if not heard.acquire(timeout=PATIENCE) and os.getppid() != stage:
+                return
+            continue
+        draw = sound.written - position <= BEHIND
+        made = studio.push(sound.read(position, position + 1), draw)
+        position += 1
+        for frame in made:
+            while not frames.put(frame, PATIENCE):
+                if os.getppid() != stage:
+                    return
+            pipe.send(None)  # there is something in the ring
 
 
 def _begin(studio: "Studio", pipe: Connection, sound: SoundRing) -> int:
@@ -119,7 +123,7 @@ def _begin(studio: "Studio", pipe: Connection, sound: SoundRing) -> int:
     while True:
         message = pipe.recv()
         if isinstance(message, SetParams):
-            studio.set(message.params, message.moment)
+            studio.set(message.changes, message.moment)
         elif isinstance(message, Go):
             break
     return resume(studio, sound, message)

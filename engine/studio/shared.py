@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.params import Params
 from engine.studio.frame import StudioFrame
 from xdancer.music.frame import HOP, SAMPLE_RATE, BeatState
 from xdancer.pose.layout import N_JOINTS, N_PARTS, TOKENS_PER_PART
@@ -18,6 +19,7 @@ from xdancer.pose.layout import N_JOINTS, N_PARTS, TOKENS_PER_PART
 SOUND_FRAMES = 15 * SAMPLE_RATE // HOP  # what the stage keeps: 15 s
 SLOTS = 16  # frames made and not yet taken; a studio that finds none free waits
 AHEAD = 8  # beats ahead that are passed on
+PARAMS = 1024  # bytes of parameters as JSON; the longest style, escaped, takes half of them
 context: SpawnContext = multiprocessing.get_context("spawn")
 
 
@@ -72,6 +74,7 @@ def _slot(width: int, height: int) -> np.dtype:
             ("source", "S16"),
             ("level", "<f8"),
             ("spent", "<f8", (3,)),
+            ("params", f"S{PARAMS}"),
             ("lead", "<i8"),
             ("drawn", "?"),
             ("picture", "u1", (height, width, 3)),
@@ -105,6 +108,7 @@ class FrameRing:
         slot["index"], slot["tokens"], slot["danced"] = frame.index, frame.tokens, frame.danced
         slot["pose"], slot["level"], slot["spent"] = frame.pose, frame.level, frame.spent
         slot["beat"], slot["ahead"], slot["source"] = _packed(frame.beat)
+        slot["params"] = frame.params.model_dump_json().encode()
         slot["lead"], slot["drawn"] = frame.lead, frame.picture is not None
         if frame.picture is not None:
             slot["picture"] = frame.picture
@@ -125,6 +129,7 @@ class FrameRing:
                 level=float(slot["level"]),
                 picture=slot["picture"].copy() if slot["drawn"] else None,
                 spent=tuple(slot["spent"].tolist()),
+                params=Params.model_validate_json(bytes(slot["params"])),
                 lead=int(slot["lead"]),
             )
             self._taken += 1

@@ -1,12 +1,13 @@
 """The studio's work, without processes or clocks: sound in, frames of dance out."""
 
 import time
-from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from engine.params import Moment, Params
+from engine.params import MOMENTS, Moment, Params, Wishes
 from engine.studio.frame import StudioFrame, beat_at
 from engine.studio.models import Models
 from xdancer.music.frame import FPS, HOP, BeatState, MusicFrame
@@ -20,7 +21,7 @@ class Studio:
 
     def __init__(self, models: Models, params: Params, lead: int = 0) -> None:
         self.models, self.params = models, params
-        self._pending: deque[tuple[Params, Moment]] = deque()
+        self._wishes = Wishes()
         self._sound = np.zeros((0, 2), np.float32)
         self._analyzer = models.analyzer()
         self._first = 0  # the frame that the analyzer counts as 0
@@ -41,9 +42,9 @@ class Studio:
     def lead(self, frames: int) -> None:
         self._dance.lead = frames
 
-    def set(self, params: Params, moment: Moment = "frame") -> None:
-        """The parameters from the next frame, beat or bar on; at once where no beat is known."""
-        self._pending.append((params, moment))
+    def set(self, changes: Mapping[str, Any], moment: Moment = "frame") -> None:
+        """Change some parameters from the next frame, beat or bar on; at once where no beat is known."""
+        self._wishes.put(changes, moment)
 
     def push(self, samples: np.ndarray, draw: bool = True) -> list[StudioFrame]:
         """Take stereo float32 (n, 2), n >= 0; return the frames they complete. `draw`: with pictures."""
@@ -111,7 +112,8 @@ class Studio:
             tokens = self._mirrored.encode(mirror(pose))[0]
         pose = self._limbs.decode(tokens[None])[0]
         beat = beat_at(music.beat, index - music.index)
-        return StudioFrame(index, tokens, row, pose, beat, music.level, None, lead=index - music.index)
+        lead = index - music.index
+        return StudioFrame(index, tokens, row, pose, beat, music.level, None, params=self.params, lead=lead)
 
     def _draw(self, frame: StudioFrame) -> np.ndarray:
         if self.params.blackout:
@@ -125,20 +127,18 @@ class Studio:
         return np.full((self.models.renderer.height, self.models.renderer.width, 3), grey, np.uint8)
 
     def _apply(self, beat: BeatState) -> None:
-        """Take over the parameters whose moment has come. They take hold in the order in which they were set."""
+        """Take over the parameters whose moment has come."""
         phases = beat.phases_after(self.lead)
         new_beat, new_bar = (now < before for now, before in zip(phases, self._phases, strict=True))
         self._phases = phases
-        while self._pending:
-            params, moment = self._pending[0]
-            come = {"frame": True, "beat": new_beat, "bar": new_bar}[moment]
-            if not come and beat.tempo > 0:
-                break
-            self._pending.popleft()
-            before, self.params = self.params, params
-            if params.mirror and not before.mirror:
-                self._mirrored = self.models.tokenizer.stream()
-            self._set_handles()
+        if not self._wishes:
+            return
+        come = {"frame": True, "beat": new_beat or beat.tempo <= 0, "bar": new_bar or beat.tempo <= 0}
+        changes = self._wishes.take([moment for moment in MOMENTS if come[moment]])
+        before, self.params = self.params, self.params.model_copy(update=changes)
+        if self.params.mirror and not before.mirror:
+            self._mirrored = self.models.tokenizer.stream()
+        self._set_handles()
 
 
 def _shifted(music: MusicFrame, frames: int) -> MusicFrame:

@@ -1,10 +1,8 @@
 """HTTP: the viewer, WHEP, WHIP, state, parameters, the tokenizer's decoder, metrics."""
 
 import asyncio
-import hmac
-import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any, Protocol
 
@@ -13,14 +11,17 @@ from aiohttp import web
 
 from engine.audio.source import Source
 from engine.config import Config
+from engine.control.midi import MidiParams
+from engine.control.performer import Performer
 from engine.openpose import people
 from engine.recorder import Recorder
 from engine.stage.frame import ShowFrame
+from engine.web import guard
 from engine.web.broadcast import Broadcast, Shape
+from engine.web.control import ControlApi, json_object, refusal, refusals
 from engine.web.metrics import exposition
 from engine.web.posechannel import PoseChannels
 from engine.web.record import record_routes
-from engine.web.sessions import CORS
 from engine.web.visualizer import Visualizer
 from engine.web.whep import Whep
 from engine.web.whip import Whip
@@ -31,8 +32,7 @@ from xdancer.errors import UserError
 log = logging.getLogger(__name__)
 
 MOST_BODY = 64 * 1024
-COOKIE = "xdancer_token"
-LOCAL_NAMES = {"localhost", "127.0.0.1", "::1"}
+LINGER = 2.0  # seconds in which a body that nobody wanted may still come, so that its sender reads why
 ASSETS = {
     "viewer.js": ("viewer", "text/javascript"),
     "trim.js": ("viewer", "text/javascript"),
@@ -41,11 +41,8 @@ ASSETS = {
     "mic.css": ("mic", "text/css"),
 }
 PAGES = {"/": "viewer", "/mic": "mic"}
-OPENED = {*PAGES, "/visualizer", "/visualizer/"}  # by a person, perhaps with ?token=
 DECODER_FILES = {"decoder.onnx": "application/octet-stream", "config.json": "application/json"}
 POLICY = "default-src 'self'; connect-src 'self'; media-src 'self' blob:; img-src 'self' data:; frame-ancestors *"
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ShowPort(Protocol):
@@ -72,21 +69,32 @@ class ShowPort(Protocol):
 
 
 class Web:
-    """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`)."""
+    """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`).
 
-    def __init__(self, config: Config, show: ShowPort, recorder: Recorder | None = None) -> None:
+    With a `performer` there is a control page, which can learn `midi`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        show: ShowPort,
+        recorder: Recorder | None = None,
+        performer: Performer | None = None,
+        midi: MidiParams | None = None,
+    ) -> None:
         self._config, self._show, self._recorder = config, show, recorder
         self._tokenizer = weights.find("tokenizer", config.weights.tokenizer)
         self._tokenizer_sha256 = weights.sha256(self._tokenizer)
-        self._token = config.token.get_secret_value() if config.token else None
+        self._guard = guard.Guard(config.token)
         self.broker: str | None = None  # where browsers can follow the show over MQTT
         self.visualizer = Visualizer(lambda: {"show": config.show, "broker": self.broker})
         self._pose: np.ndarray | None = None  # what is on show
         self.broadcast = Broadcast(Shape(config.width, config.height, config.bitrate))
         self.poses = PoseChannels(config.show, show.session)
         self.whep = Whep(self.broadcast, self.poses, config.ice_servers)
-        self.whip = Whip(show.source, config.ice_servers, anyone=self._token is not None)
+        self.whip = Whip(show.source, config.ice_servers, anyone=config.token is not None)
         self.whip_out = WhipOut(config.whip_out, self.broadcast, config.ice_servers)
+        self.control = ControlApi(performer, self._whole_state, midi) if performer else None
         self._runner: web.AppRunner | None = None
         self.port = config.port
 
@@ -115,7 +123,9 @@ class Web:
 
     async def start(self) -> None:
         """Listen. Raises UserError where the port is taken or the host is not this machine's."""
-        self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=2.0)
+        self._runner = web.AppRunner(
+            self.app(), access_log=None, logger=guard.log, shutdown_timeout=2.0, lingering_time=LINGER
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._config.host, self._config.port).start()
@@ -129,13 +139,16 @@ class Web:
         self.whip_out.start()
 
     async def stop(self) -> None:
+        if self.control:
+            self.control.close()
         await asyncio.gather(self.whep.close(), self.whip.close(), self.whip_out.stop())
         self.broadcast.close()
         if self._runner:
             await self._runner.cleanup()
 
     def app(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard], client_max_size=MOST_BODY)
+        app = web.Application(client_max_size=MOST_BODY)
+        self._guard.install(app)
         app.add_routes(
             [
                 web.get("/", self._page),
@@ -149,6 +162,7 @@ class Web:
                 web.get("/tokenizer/{sha256}/{file}", self._decoder),
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
+                *(self.control.routes() if self.control else ()),
                 *self.visualizer.routes(),
                 *(record_routes(self._recorder) if self._recorder else ()),
                 *self.whep.routes(),
@@ -156,29 +170,6 @@ class Web:
             ]
         )
         return app
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Who may come in: with a token, whoever has it; without, only pages that this machine itself opened."""
-        if self._token is None:
-            # A foreign page could otherwise reach a loopback server through a name that resolves to it.
-            if request.url.host not in LOCAL_NAMES:
-                return web.Response(status=403, text="only as localhost")
-        elif request.method != "OPTIONS" and not self._has_token(request):
-            headers = CORS | {"WWW-Authenticate": "Bearer"}
-            return web.Response(status=401, text="a bearer token is required", headers=headers)
-        response = await handler(request)
-        if self._token is not None and request.path in OPENED and "token" in request.query:
-            # The page's own requests carry it from here on; scripts never see it.
-            response.set_cookie(COOKIE, self._token, httponly=True, samesite="Strict")
-        return response
-
-    def _has_token(self, request: web.Request) -> bool:
-        assert self._token is not None
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            given = request.cookies.get(COOKIE) or (request.query.get("token", "") if request.path in OPENED else "")
-        return hmac.compare_digest(given.encode(), self._token.encode())
 
     async def _page(self, request: web.Request) -> web.Response:
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
@@ -199,6 +190,8 @@ class Web:
             "pose_dropped": self.poses.dropped,
             "whip_out": self.whip_out.state(),
         }
+        if self.control:
+            web["control"] = {"pages": self.control.events.clients, "dropped": self.control.events.dropped}
         state = self._show.state()
         latency = state.get("latency", {}) | self.broadcast.latency()
         return state | self.broadcast.stats() | web | {"latency": latency}
@@ -207,22 +200,16 @@ class Web:
         return web.json_response(self._show.params)
 
     async def _change(self, request: web.Request) -> web.Response:
-        try:
-            change = json.loads(await request.text())
-            if not isinstance(change, dict):
-                raise ValueError("expected an object")
-        except (ValueError, RecursionError) as error:
-            return web.json_response({"error": f"not a JSON object: {error}"}, status=400)
-        try:
+        change = await json_object(request)
+        with refusals():
             return web.json_response(self._show.set_params(change))
-        except UserError as error:
-            return web.json_response({"error": str(error)}, status=422)
 
     async def _delivery(self, request: web.Request) -> web.Response:
+        report = await json_object(request)
         try:
-            self._show.delivered(float(json.loads(await request.text())["ms"]) / 1000)
-        except (ValueError, TypeError, KeyError):
-            return web.json_response({"error": 'expected {"ms": number}'}, status=400)
+            self._show.delivered(float(report["ms"]) / 1000)
+        except (ValueError, TypeError, KeyError, OverflowError):
+            raise refusal(400, 'expected {"ms": number}') from None
         return web.Response(status=204)
 
     async def _openpose(self, request: web.Request) -> web.Response:

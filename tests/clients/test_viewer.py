@@ -17,6 +17,7 @@ from pretend import PretendShow
 
 from engine.bench.live import CHROMIUM, free_port
 from engine.config import load
+from engine.params import Params
 from engine.web.server import Web
 
 PATIENCE = 60.0  # s: a loaded machine takes its time to connect
@@ -169,9 +170,9 @@ async def test_the_trim_is_what_tapping_with_flashes_lags_behind_tapping_with_th
         await page.evaluate("() => { ask = async () => {}; clockOffset = 0; state.beat_phase = 0; state.tempo = 120; }")
         for round, offset in (("hear", -30), ("see", 50)):
             await until(page, f"trim.round === '{round}'")
-            assert pretend.values["flash"] == (round == "see")
+            assert pretend.params["flash"] == (round == "see")
             for k in range(16):
                 await page.evaluate(f"() => {{ performance.now = () => {500 * k + 5000 + offset}; }}")
                 await page.keyboard.press(" ")
         await until(page, "/80 ms too late/.test(document.getElementById('trim').textContent)")
-        assert pretend.values == {"temperature": 1.0, "trim_ms": -80, "flash": False}
+        assert pretend.performer.wanted == Params(trim_ms=-80)

@@ -1,6 +1,7 @@
 """Stand-ins: time that jumps, sound that is known, a studio without models, an outlet that remembers."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,10 @@ class FakeStudio:
         self.info: dict[str, Any] | None = None
         self.waiting, self.pid = 0, None
         self.params, self.moment = params, ""
+        self.active = params
         self.went: tuple[int, np.ndarray | None] | None = None
         self.stopped = self.mute = False
+        self.holds = True  # parameters take hold as soon as they are set
         self._lead = 0
         self._next = 0
         self._at = 0.0
@@ -106,11 +109,17 @@ class FakeStudio:
         pose = np.full((60, 3), 0.5, np.float32)
         pose[:, 0] = index
         picture = np.full((*self._size, 3), index % 256, np.uint8)
-        frame = StudioFrame(index, row, row, pose, BeatState(120.0), -20.0, picture, lead=lead)
-        self._calls.made(self, frame)  # type: ignore[arg-type]
+        made = StudioFrame(index, row, row, pose, BeatState(120.0), -20.0, picture, params=self.active, lead=lead)
+        self._calls.made(self, made)  # type: ignore[arg-type]
 
-    def set(self, params: Params, moment: Moment) -> None:
-        self.params, self.moment = params, moment
+    def set(self, changes: Mapping[str, Any], moment: Moment) -> None:
+        self.params, self.moment = self.params.model_copy(update=dict(changes)), moment
+        if self.holds:
+            self.take_hold()
+
+    def take_hold(self) -> None:
+        """The beat comes that the parameters wait for."""
+        self.active = self.params
 
     def set_lead(self, frames: int) -> None:
         self._lead = frames

@@ -90,6 +90,7 @@ def test_tools_of_the_tests_are_named_with_their_package_and_fail_nothing(
     monkeypatch.setattr(doctor, "SOUNDFONTS", ())
     code, found = examine(capsys)
     assert code == 0
+    assert "MIDI input" in found and found["MIDI input"]["needed"] == "extra"
     packages = [found[what]["fix"] for what in ("mosquitto_sub", "soundfont", "browser")]
     assert packages == [f"apt-get install {name}" for name in ("mosquitto-clients", "fluid-soundfont-gm", "chromium")]
 

@@ -255,7 +255,7 @@ async def test_params_set_reaches_the_show_and_nonsense_does_not(mosquitto, tool
     await out.start()
     await tools.until(lambda: out.connected)
     await asyncio.sleep(0.3)
-    for payload in ("not json", "[1, 2]", "[" * 30_000, '{"colour": 1}', "\xff", '{"energy": 0.25, "apply": "bar"}'):
+    for payload in ("not json", "[" * 60_000, "[1, 2]", '{"colour": 1}', "\xff", '{"energy": 0.25, "apply": "bar"}'):
         command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(mosquitto.port), "-t", f"{TREE}/params/set"]
         await asyncio.to_thread(subprocess.run, [*command, "-m", payload], check=True)
     await tools.until(lambda: bool(got))

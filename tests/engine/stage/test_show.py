@@ -232,7 +232,7 @@ def test_parameters_reach_the_studios_and_the_listeners() -> None:
     heard: list[dict[str, Any]] = []
 
     def change(show: Show) -> None:
-        show.listeners.append(heard.append)
+        show.performer.listeners.append(heard.append)
         assert show.set_params({"energy": 0.8, "mirror": True, "apply": "bar"})["energy"] == 0.8
         show.set_params({"seed": 9})
 
@@ -244,6 +244,45 @@ def test_parameters_reach_the_studios_and_the_listeners() -> None:
     assert show.params["seed"] == 9 and show.state()["params"]["mirror"] is True
 
 
+def test_the_state_tells_what_has_taken_hold_from_what_is_wanted() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def wait(show: Show) -> None:
+        FakeStudio.all[0].holds = False  # the beat does not come
+        show.set_params({"energy": 0.8, "hold": True, "apply": "bar"})
+        show.set_params({"blackout": True})
+
+    def look(show: Show) -> None:
+        seen.append(show.state())
+        FakeStudio.all[0].take_hold()
+
+    _, memory = play(4.0, {1.0: wait, 2.0: look})
+    assert seen[0]["params"]["energy"] == 0.8 and seen[0]["active"]["energy"] is None
+    assert seen[0]["pending"] == {"energy": "bar", "hold": "bar", "blackout": "frame"}
+    assert memory.state["active"]["energy"] == 0.8 and memory.state["pending"] == {}
+
+
+def test_a_spare_that_takes_over_has_what_was_wanted() -> None:
+    def die(show: Show) -> None:
+        FakeStudio.all[0].holds = False
+        show.set_params({"mirror": True, "apply": "bar"})
+        FakeStudio.all[0].die()
+
+    _, memory = play(5.0, {2.0: die})
+    assert memory.state["active"]["mirror"] is True and memory.state["pending"] == {}
+
+
+def test_a_free_run_goes_dark_without_a_studio() -> None:
+    def die(show: Show) -> None:
+        FakeStudio.all[0].die()
+        show.set_params({"blackout": True, "mirror": True})
+
+    states: list[dict[str, Any]] = []
+    play(5.0, {4.0: die, 4.9: lambda show: states.append(show.state())}, spare=False)
+    assert states[0]["active"]["blackout"] is True
+    assert states[0]["pending"] == {"mirror": "frame"}
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -253,6 +292,17 @@ def test_parameters_reach_the_studios_and_the_listeners() -> None:
         ({"apply": "later"}, "apply: "),
         ({"style": "waltz"}, "'waltz'"),
         ({"renderer": "diffusion"}, "renderer: "),
+        ({"reference": "/etc/passwd"}, "reference: "),
+        ({"reference": "0123456789abcdef"}, "reference: "),
+        ({"preset": "nobody"}, "there is no 'nobody'"),
+        ({"preset": ["x"]}, "preset: "),
+        ({"seed": -1}, "seed: "),
+        ({"temperature": float("nan")}, "temperature: "),
+        ({"a\nb": 1}, "unknown key"),
+        ({"k" * 10_000: 1}, "too long"),
+        ({str(k): 1 for k in range(10_000)}, "too many"),
+        ({}, "nothing to change"),
+        ({"apply": "bar"}, "nothing to change"),
     ],
 )
 def test_wrong_parameters_are_refused_in_one_line(changes: dict[str, Any], expected: str) -> None:

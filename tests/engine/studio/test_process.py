@@ -21,8 +21,8 @@ from engine.stage.studios import Studios
 from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls, StudioProcess
 from engine.studio.models import load_models
-from engine.studio.process import LEAP, Go, resume
-from engine.studio.shared import SLOTS, SOUND_FRAMES, FrameRing, SoundRing
+from engine.studio.process import LEAP, Go, Ready, SetParams, main, resume
+from engine.studio.shared import SLOTS, SOUND_FRAMES, FrameRing, SoundRing, context
 from engine.studio.studio import Studio
 from xdancer.music.demo import click_track
 from xdancer.music.frame import HOP, BeatState
@@ -108,7 +108,7 @@ async def test_a_studio_that_does_not_read_holds_nobody_up(config: Config) -> No
 
     def turn_knobs() -> None:
         for n in range(5000):
-            studio.set(config.params().model_copy(update={"seed": n}), "frame")
+            studio.set({"seed": n}, "frame")
 
     hands = threading.Thread(target=turn_knobs, daemon=True)
     hands.start()
@@ -172,3 +172,28 @@ def test_the_sound_ring_gives_what_it_still_has() -> None:
     for first, stop in ((20, 22), (SOUND_FRAMES + 19, SOUND_FRAMES + 21)):
         with pytest.raises(LookupError):
             ring.read(first, stop)
+
+
+async def test_a_studio_that_is_behind_hears_of_a_blackout_before_it_has_caught_up(config: Config) -> None:
+    sound, frames, heard = SoundRing(), FrameRing(64, 112), context.Semaphore(0)
+    for _ in range(SLOTS + 4):  # more than it can hand over: it stands in the middle of its work
+        sound.write(np.zeros((HOP, 2), np.float32))
+    pipe, theirs = context.Pipe()
+    arguments = (config, config.params(), theirs, sound, frames, heard)
+    process = context.Process(target=main, args=arguments, daemon=True)
+    process.start()
+    ready = await asyncio.to_thread(pipe.recv)
+    assert isinstance(ready, Ready)
+    pipe.send(Go(0, 0))
+    while frames.waiting < SLOTS:
+        await asyncio.to_thread(pipe.recv)
+    pipe.send(SetParams({"blackout": True}, "frame"))
+    got = list(frames.take())
+    while len(got) < SLOTS + 4:
+        await asyncio.to_thread(pipe.recv)
+        got += frames.take()
+    assert [frame.params.blackout for frame in got][-3:] == [True] * 3
+    assert not got[0].params.blackout
+    pipe.close()
+    process.terminate()
+    process.join()

@@ -61,10 +61,10 @@ def test_mirror_is_in_the_tokens(models: Models) -> None:
 def test_hold_repeats_the_tokens_and_dances_on_afterwards(models: Models) -> None:
     studio = Studio(models, Params())
     before = studio.push(SOUND[: 30 * 1600], draw=False)
-    studio.set(Params(hold=True))
+    studio.set({"hold": True})
     held = studio.push(SOUND[30 * 1600 : 60 * 1600], draw=False)
     assert all((frame.tokens == before[-1].tokens).all() for frame in held)
-    studio.set(Params())
+    studio.set({"hold": False})
     after = studio.push(SOUND[60 * 1600 : 70 * 1600], draw=False)
     assert (after[-1].tokens == after[-1].danced).all()
 
@@ -115,7 +115,7 @@ def test_a_change_takes_hold_when_asked(models: Models, moment: str, expected: i
     studio = Studio(steady, Params())
     sound = np.zeros((100 * 1600, 2), np.float32)
     studio.push(sound[: 20 * 1600], draw=False)
-    studio.set(Params(blackout=True), moment)
+    studio.set({"blackout": True}, moment)
     frames = studio.push(sound[20 * 1600 : 70 * 1600])
     assert next(frame.index for frame in frames if not frame.picture.any()) == expected
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from engine.audio import Source
 from engine.audio.files import demo_source
+from engine.config import Config
+from engine.control.performer import Performer
+from engine.params import MOMENTS, Moment, Wishes
 from engine.stage.frame import Outlet, ShowFrame
-from xdancer.errors import UserError
 from xdancer.music.demo import click_track
 from xdancer.music.frame import HOP, BeatState
 
@@ -23,10 +25,16 @@ class PretendShow:
     session = "pretend"
 
     def __init__(
-        self, delay: float = 0.2, size: tuple[int, int] = (WIDTH, HEIGHT), source: Source | None = None
+        self,
+        delay: float = 0.2,
+        size: tuple[int, int] = (WIDTH, HEIGHT),
+        source: Source | None = None,
+        config: Config | None = None,
     ) -> None:
         self.delay, self.size = delay, size
-        self.values: dict[str, Any] = {"temperature": 1.0, "trim_ms": 0, "flash": False}
+        self.performer = Performer(config or Config(), self._set, lambda: ["street", "house", "ballet"])
+        self.wishes = Wishes()
+        self.patient = False  # changes for a beat or a bar wait until `strike`
         self.reported: asyncio.Queue[float] = asyncio.Queue()
         self.presentation = "delay"
         self.source = source or demo_source()
@@ -36,14 +44,19 @@ class PretendShow:
 
     @property
     def params(self) -> dict[str, Any]:
-        return dict(self.values)
+        return self.performer.params
 
     def set_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        for name in changes:
-            if name not in self.values:
-                raise UserError(f"params: {name}: unknown key")
-        self.values.update(changes)
-        return self.params
+        return self.performer.set(changes)
+
+    def _set(self, changes: Mapping[str, Any], moment: Moment) -> None:
+        self.wishes.put(changes, moment)
+        self.strike("frame") if self.patient else self.strike(*MOMENTS)
+
+    def strike(self, *moments: Moment) -> None:
+        """The moment has come."""
+        taken = self.wishes.take(moments)
+        self.performer.active = self.performer.active.model_copy(update=taken)
 
     def delivered(self, seconds: float) -> None:
         self.reported.put_nowait(seconds)
@@ -53,14 +66,19 @@ class PretendShow:
         return {
             "now": now,
             "presentation": self.presentation,
-            "params": self.params,
             "tempo": 120.0,
             "beat_phase": now * 2 % 1,
             "beat_in_bar": int(now * 2) % 4,
+            "beats_per_bar": 4,
+            "confidence": 0.8,
+            "level": -12.0,
             "delay_ms": round(1000 * self.delay),
+            "source": {"name": "demo", "status": "playing"},
+            "studio": {"status": "live", "replaced": 0, "styles": ["street", "house", "ballet"]},
             "frames": {"made": 7},
             "on": True,
             "name": "x",
+            **self.performer.state(),
         }
 
     def frame(self, index: int, due: float) -> ShowFrame:

@@ -43,7 +43,7 @@ async def test_with_a_token_the_page_asks_for_it_and_its_parts_then_come(monkeyp
                 assert (await client.get(path)).status == 401
             page = await client.get("/visualizer/?token=sesame")
             assert page.status == 200 and page.cookies["xdancer_token"]["httponly"]
-            named = {"Cookie": "xdancer_token=sesame"}
+            named = {"Cookie": f"xdancer_token={page.cookies['xdancer_token'].value}"}
             assert (await client.get("/visualizer/visualizer.js", headers=named)).status == 200
     finally:
         await web.stop()
