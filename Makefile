@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What the tests drive for real, as Debian names it.
 PACKAGES := chromium mosquitto mosquitto-clients fluidsynth fluid-soundfont-gm libportaudio2 pulseaudio \
-            pulseaudio-utils libasound2-plugins
+            pulseaudio-utils libasound2-plugins jackd2
 
-.PHONY: live test check setup packages peers clean
+.PHONY: live test check setup packages clocks peers clean
 
 live: setup
 	$(BIN)/xdancer live --audio demo
 
-test: setup packages check
+test: setup packages check clocks
 	$(BIN)/pytest
 
 check: setup
@@ -43,6 +43,10 @@ packages:
 	  if [ "$$as" = none ] || ! { $$as apt-get update -qq && \
 	      $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }; then \
 	    echo "The tests need these packages: sudo apt-get install $$missing" >&2; fi
+
+# Ableton Link (GPL, so never part of the product) and MIDI clock, which the tests meet for real.
+clocks: setup
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[link,midi]'
 
 # aubio is GPL-3: measured beside ours by `xdancer evaluate beats`, never part of the product.
 peers: setup

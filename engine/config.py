@@ -14,8 +14,9 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from engine.clock.settings import ClockSettings
 from engine.mqtt.settings import MqttSettings
-from engine.params import Params
+from engine.params import Params, TempoParams
 from xdancer.errors import UserError
 
 TOKEN_VARIABLE = "XDANCER_TOKEN"
@@ -61,6 +62,7 @@ class Config(Section):
     port: int = Field(8080, ge=0, le=65535)
     token: SecretStr | None = None
     audio: AudioSettings = AudioSettings()
+    clock: ClockSettings = ClockSettings()
     presentation: Literal["delay", "anticipate"] = "delay"
     delay_ms: int = Field(250, ge=0, le=5000)
     delay_most_ms: int = Field(1000, ge=0, le=5000)
@@ -106,7 +108,9 @@ class Config(Section):
 
     def params(self) -> Params:
         """The parameters that the show starts with."""
-        return Params(**{name: getattr(self, name) for name in Params.model_fields})
+        tempo = {name: getattr(self.clock, name) for name in TempoParams.model_fields}
+        own = {name: getattr(self, name) for name in Params.model_fields if name not in {"clock", *tempo}}
+        return Params(**own, **tempo, clock=self.clock.source)
 
 
 def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: Any) -> Config:

@@ -43,6 +43,9 @@ class ClickFlash:
         picture = self._white if np.abs(sound).max() > LOUD else self._dark
         return ShowFrame(index, due, picture, sound, np.zeros((60, 3), np.float32), None, BeatState(tempo=120.0))
 
+    def tap(self) -> dict[str, Any]:
+        return {}
+
     async def run(self, outlet: Outlet) -> None:
         """Frames at their pace, for ever."""
         loop = asyncio.get_running_loop()

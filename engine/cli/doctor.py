@@ -1,7 +1,7 @@
 """`xdancer doctor`: what this machine has for a show and for the tests, what is missing and how to get it."""
 
 import argparse
-import importlib
+import importlib.util
 import platform
 import shutil
 import socket
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     checks: list[Check] = []
     groups: list[Callable[[], Iterator[Check]]] = [
-        _python, _packages, _torch, _codecs, _weights, lambda: _ports(args.port), _sound, _test_tools
+        _python, _packages, _torch, _codecs, _weights, lambda: _ports(args.port), _sound, _clocks, _test_tools
     ]  # fmt: skip
     for group in tqdm(groups, desc="looking", leave=False, disable=args.json or not sys.stderr.isatty()):
         checks += group()
@@ -157,10 +157,18 @@ def _sound() -> Iterator[Check]:
         yield Check("sound input", True, f"device:{name}", "extra")
 
 
+def _clocks() -> Iterator[Check]:
+    """Clocks that the dance can follow instead of the beat that is heard."""
+    for module, what, extra in (("aalink", "Ableton Link", "link"), ("rtmidi", "MIDI clock", "midi")):
+        there = importlib.util.find_spec(module) is not None
+        yield Check(what, there, f"{module} {'installed' if there else 'not installed'}", "extra",
+                    f"pip install 'xdancer[{extra}]'; for `live clock.source={extra}`")  # fmt: skip
+
+
 def _test_tools() -> Iterator[Check]:
     for program, package in (
         ("mosquitto", "mosquitto"), ("mosquitto_sub", "mosquitto-clients"), ("fluidsynth", "fluidsynth"),
-        ("pulseaudio", "pulseaudio"),
+        ("pulseaudio", "pulseaudio"), ("jackd", "jackd2"),
     ):  # fmt: skip
         path = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
         yield Check(program, path is not None, path or "not found", "tests", APT + package)

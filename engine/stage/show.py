@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from engine.audio.meter import Meter
 from engine.audio.source import Source
+from engine.clock.show import ShowClock
 from engine.config import Config, first_error
 from engine.params import Change, Params
 from engine.stage.frame import Outlet
@@ -26,6 +27,7 @@ from xdancer.music.frame import FPS, BeatState
 log = logging.getLogger(__name__)
 NOT_YET = 0.005  # seconds until a source that could not give sound is asked again
 STALLED = 0.5  # seconds behind at which the clock gives up catching up: the machine slept
+INEXACT = ("audio", "held")
 FREE_QUEUE = 8  # frames of a free run on their way; more are not drawn
 
 
@@ -45,6 +47,7 @@ class Show:
         self.started = asyncio.Event()  # the studio has its models, the sound has begun
         self.beat = BeatState()
         self.meter = Meter()
+        self.clock = ShowClock(config.clock)
         self.sound = SoundRing()
         self.presenter = Presenter(config, self.sound, self.outlets)
         self.studios = studios(config, self.sound, self._made)
@@ -81,11 +84,20 @@ class Show:
         if change.renderer == "diffusion":
             raise UserError("params: renderer: diffusion is not in this version")
         given = {name: getattr(change, name) for name in change.model_fields_set if name != "apply"}
+        if "clock" in given:
+            self.clock.follow(change.clock)
+        if "tempo" in given:
+            self.clock.fixed.set(change.tempo)
         self._params, self._apply = self._params.model_copy(update=given), change.apply
         self.studios.set(Params(**self._params.model_dump()), change.apply)
         for listener in self.listeners:
             listener(self.params)
         return self.params
+
+    def tap(self) -> dict[str, Any]:
+        """The beat is now: for a hand that taps along. Returns what the clocks make of it."""
+        self.clock.tap.tap(asyncio.get_running_loop().time())
+        return self.clock.state()
 
     def state(self) -> dict[str, Any]:
         """How the show is doing: for /api/state, the readout and the metrics."""
@@ -103,6 +115,7 @@ class Show:
             "beats_per_bar": self.beat.beats_per_bar,
             "beat_phase": round(self.beat.beat_phase, 3),
             "confidence": round(self.beat.confidence, 3),
+            "clock": {"source": self.beat.source, "exact": self.beat.source not in INEXACT, **self.clock.state()},
             "level": round(self.meter.level, 1),
             "presentation": self.config.presentation,
             "delay_ms": round(1000 * presenter.delay),
@@ -131,12 +144,14 @@ class Show:
         """Run until cancelled. Raises UserError where the show cannot begin."""
         try:
             self.source.start()
+            self.clock.start()
             await self.studios.start()
             async with asyncio.TaskGroup() as tasks:
                 for work in (self._feed(), self.presenter.run(), self._free_run(), self.lag.run()):
                     tasks.create_task(work)
         finally:
             self.source.close()
+            self.clock.stop()
             await self.studios.stop()
 
     async def _feed(self) -> None:
@@ -165,7 +180,7 @@ class Show:
     def _hear(self, block: np.ndarray, at: float) -> None:
         index = self.sound.written
         self.meter.push(block)
-        self.sound.write(block)
+        self.sound.write(block, self.clock.beat(index, at))
         self.presenter.heard(index, at)
         self.studios.heard()
         if self.studios.missed:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from engine.config import Config
 from engine.params import Moment, Params
 from engine.studio import process
@@ -51,9 +49,9 @@ class StudioProcess:
         """Frames made and not yet taken."""
         return self._frames.waiting
 
-    def go(self, first: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
-        """Begin, as `process.Go` has it."""
-        self._send(Go(first, danced, tokens))
+    def go(self, go: Go) -> None:
+        """Begin."""
+        self._send(go)
         self._heard.release()
 
     def wake(self) -> None:

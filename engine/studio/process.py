@@ -40,11 +40,13 @@ class Failed:
 
 @dataclass(frozen=True)
 class Go:
-    """Begin with frame `first` of the sound; where there are rows (k, 5, 6) of an earlier studio, go on from them."""
+    """Begin with frame `first` of the sound; where there are rows (k, 5, 6) of an earlier studio, go on from them.
+    `beat`: the number of the beat that the last of them was shown with."""
 
     first: int
     danced: np.ndarray | None = None
     tokens: np.ndarray | None = None
+    beat: int = -1
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
             return
         while position < sound.written:
             draw = sound.written - position <= BEHIND
-            made = studio.push(sound.read(position, position + 1), draw)
+            made = studio.push(sound.read(position, position + 1), draw, sound.clock(position, position + 1))
             position += 1
             for frame in made:
                 while not frames.put(frame, PATIENCE):
@@ -114,5 +116,6 @@ def _begin(studio: "Studio", pipe: Connection, sound: SoundRing) -> int:
     # The frames of sound before `first` were danced to; those that fell out of the ring meanwhile are not made up for.
     oldest = sound.oldest
     begin = max(message.first, oldest)
-    studio.resume(sound.read(oldest, begin), oldest, message.danced, message.tokens)
+    clock = sound.clock(oldest, begin)
+    studio.resume(sound.read(oldest, begin), oldest, message.danced, message.tokens, message.beat, clock)
     return begin

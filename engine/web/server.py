@@ -41,6 +41,9 @@ class ShowPort(Protocol):
     def set_params(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change some and return all; raises UserError to refuse."""
 
+    def tap(self) -> dict[str, Any]:
+        """The beat is now; returns what the clocks make of it."""
+
 
 class Web:
     """The show's way out to browsers: an outlet (`made`, `shown`) and a server (`start`, `stop`)."""
@@ -101,6 +104,7 @@ class Web:
                 web.get("/api/state", self._state),
                 web.get("/api/params", self._params),
                 web.patch("/api/params", self._change),
+                web.post("/api/tap", self._tap),
                 web.get("/tokenizer/{sha256}/{file}", self._decoder),
                 web.get("/metrics", self._metrics),
                 web.get("/healthz", self._health),
@@ -160,6 +164,9 @@ class Web:
             return web.json_response(self._show.set_params(change))
         except UserError as error:
             return web.json_response({"error": str(error)}, status=422)
+
+    async def _tap(self, request: web.Request) -> web.Response:
+        return web.json_response(self._show.tap())
 
     async def _decoder(self, request: web.Request) -> web.StreamResponse:
         file = request.match_info["file"]

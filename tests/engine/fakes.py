@@ -12,7 +12,7 @@ from engine.params import Moment, Params
 from engine.stage.frame import ShowFrame
 from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls
-from engine.studio.process import Failed
+from engine.studio.process import Failed, Go
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import HOP, BeatState
 
@@ -101,7 +101,7 @@ class FakeStudio:
         self.info: dict[str, Any] | None = None
         self.waiting = 0
         self.params, self.moment = params, ""
-        self.went: tuple[int, np.ndarray | None] | None = None
+        self.went: Go | None = None
         self.stopped = self.mute = False
         self._lead = config.lead
         self._size = (config.height, config.width)
@@ -119,9 +119,9 @@ class FakeStudio:
         self.info = {"tokenizer": "fake", "styles": ["street"]}
         self._calls.ready(self)  # type: ignore[arg-type]
 
-    def go(self, first: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
-        self.went = (first, danced)
-        self._position = first
+    def go(self, go: Go) -> None:
+        self.went = go
+        self._position = go.first
         self.wake()
 
     def wake(self) -> None:
@@ -136,7 +136,7 @@ class FakeStudio:
         pose = np.full((60, 3), 0.5, np.float32)
         pose[:, 0] = index
         picture = np.full((*self._size, 3), index % 256, np.uint8)
-        self._calls.made(self, StudioFrame(index, row, row, pose, BeatState(120.0), -20.0, picture))  # type: ignore[arg-type]
+        self._calls.made(self, StudioFrame(index, row, row, pose, BeatState(120.0, beat=index // 15), -20.0, picture))  # type: ignore[arg-type]
 
     def set(self, params: Params, moment: Moment) -> None:
         self.params, self.moment = params, moment

@@ -20,6 +20,7 @@ class PretendShow:
 
     def __init__(self, delay: float = 0.2, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
         self.delay, self.size = delay, size
+        self.taps = 0
         self.values: dict[str, Any] = {"temperature": 1.0}
         track = click_track(60.0, tempo=120.0)
         self.sound = track.samples
@@ -35,6 +36,10 @@ class PretendShow:
                 raise UserError(f"params: {name}: unknown key")
         self.values.update(changes)
         return self.params
+
+    def tap(self) -> dict[str, Any]:
+        self.taps += 1
+        return {"wanted": "auto", "sources": {"tap": f"tap {self.taps}"}}
 
     def state(self) -> dict[str, Any]:
         return {"tempo": 120.0, "delay_ms": round(1000 * self.delay), "frames": {"made": 7}, "on": True, "name": "x"}

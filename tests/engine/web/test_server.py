@@ -44,6 +44,8 @@ async def test_parameters_change_or_say_why_not(client: ClientSession) -> None:
     assert (await (await client.get("/api/params")).json())["temperature"] == 0.5
     refused = await client.patch("/api/params", json={"colour": 1})
     assert refused.status == 422 and "colour" in (await refused.json())["error"]
+    assert (await (await client.post("/api/tap")).json())["sources"]["tap"] == "tap 1"
+    assert (await client.get("/api/tap")).status == 405
     assert (await client.patch("/api/params", data="{")).status == 400
     assert (await client.patch("/api/params", data="[1]")).status == 400
     assert (await client.patch("/api/params", data="x" * 100_000)).status in (400, 413)
