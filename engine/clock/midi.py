@@ -62,10 +62,10 @@ class MidiClock:
 
     def receive(self, message: Any, at: float) -> None:
         """Take a mido message that came at `at`."""
+        if len(self._pulses) and at - self._pulses.last[0] > GONE_AFTER:
+            self._pulses.clear()
+            self._start = None  # what was missed nobody knows
         if message.type == "clock":
-            if len(self._pulses) and at - self._pulses.last[0] > GONE_AFTER:
-                self._pulses.clear()
-                self._start = None  # what was missed nobody knows
             self._pulses.add(at, self._ticks / TICKS)
             self._ticks += 1
         elif message.type == "start":

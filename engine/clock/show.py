@@ -14,7 +14,7 @@ from xdancer.music.frame import BeatState
 
 log = logging.getLogger(__name__)
 PREFERRED = ("tap", "link", "midi", "osc")  # by `auto`: a hand first, then whoever is there
-RETRY = 5.0  # seconds until a clock that could not start is tried again
+RETRY_FIRST, RETRY_MOST = 2.0, 60.0  # seconds until a clock that could not start is tried again, doubled each time
 
 
 class ShowClock:
@@ -84,7 +84,7 @@ class ShowClock:
         self._tasks[name] = asyncio.create_task(self._keep(self._sources[name]), name=f"clock {name}")
 
     async def _keep(self, source: ClockSource) -> None:
-        said = ""
+        said, wait = "", RETRY_FIRST
         while True:
             try:
                 await source.start()
@@ -93,7 +93,8 @@ class ShowClock:
                 if str(error) != said:
                     said = str(error)
                     log.warning("%s; the show goes on, trying again", said)
-            await asyncio.sleep(RETRY)
+            await asyncio.sleep(wait)
+            wait = min(2.0 * wait, RETRY_MOST)
 
 
 def _open(name: str, settings: ClockSettings) -> ClockSource:

@@ -187,7 +187,7 @@ async def test_an_osc_sender_is_followed() -> None:
 async def test_a_port_that_is_taken_is_tried_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.clock.show.RETRY", 0.05)
+    monkeypatch.setattr("engine.clock.show.RETRY_FIRST", 0.05)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         clock = ShowClock(ClockSettings(source="osc", osc_port=taken.getsockname()[1]))

@@ -175,6 +175,17 @@ def test_a_midi_cable_that_is_pulled_out() -> None:
     assert peer.clock.beat(0, peer.now) is not None
 
 
+def test_a_sequencer_that_ticks_only_while_it_plays() -> None:
+    peer = Sequencer()
+    for _ in range(2):
+        peer.send(0xFA)
+        peer.position = 0.0
+        told = peer.run(2.0)
+        assert told[0][1] is None and all(abs(true - now) < 1e-6 for true, now in told[10:])
+        peer.send(0xFC)
+        peer.now += 5.0
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(0, 255), max_size=60))
 def test_any_midi_bytes_do_no_harm(data: list[int]) -> None:
