@@ -56,8 +56,7 @@ class MusicAnalyzer:
             self._net.reset()
         for first in range(0, HOPS, STEP_HOPS):
             beat, downbeat = self._net.step(bands[first : first + STEP_HOPS])
-            for _ in range(STEP_HOPS):
-                self._pointer.advance()
+            self._pointer.advance(STEP_HOPS)
             if silent <= SILENT_AFTER:
                 self._pointer.weigh(beat, downbeat)
         tempo, phase, in_bar, confidence = self._pointer.state()

@@ -4,12 +4,14 @@ from xdancer.music.frame import FPS, BeatState
 
 AHEAD = 8  # beats predicted
 SURE = 0.25  # confidence from which a clock starts
-FOLLOW = 0.25  # part of a small phase error taken off each frame
+FOLLOW = 0.25  # part of a small phase error taken off each frame, where the music is as clear as it has been
 FAR = 0.2  # beats: a larger error is another hypothesis, followed only when it lasts
 PATIENCE = 30  # frames it has to last, where it is as clear as the music has been
-MEMORY = 0.9995  # how much is left, a frame later, of how clear the music has been
+MEMORY = 0.999  # how much is left, a frame later, of how clear the music has been
+CLEAR = 0.8  # part of that clarity from which another tempo altogether is believed
 STEADY = 0.01  # part by which the tempo that is held follows the tracker's each frame
-HOLD = 8.0  # seconds the clock runs on in silence
+NEAR = 0.05  # part by which two tempi may differ and be the same
+HOLD = 12.0  # seconds the clock runs on in silence
 
 
 class BeatClock:
@@ -46,15 +48,17 @@ class BeatClock:
             return self._state(now, confidence, None)
         self._clearest = max(confidence, MEMORY * self._clearest)
         before = self._phase
-        self._clearest = max(confidence, MEMORY * self._clearest)
-        self._tempo = self._follow_tempo(tempo) if confidence >= SURE else self._held
+        # As a break begins the tracker goes astray while it is still half sure: it is followed the less for that.
+        clarity = confidence / self._clearest if confidence >= SURE else 0.0
+        trust = clarity**4
+        self._tempo = self._follow_tempo(tempo, clarity, trust)
         self._phase += self._tempo / 60.0 / FPS
         error = (phase - self._phase + 0.5) % 1.0 - 0.5
-        if confidence >= SURE and abs(error) <= FAR:
+        if trust and abs(error) <= FAR:
             self._far = 0.0
-            self._phase = max(before, self._phase + FOLLOW * error)
-        elif confidence >= SURE:  # the hats of a breakdown are less clear than the drums before it: do not follow them
-            self._far += (confidence / self._clearest) ** 4
+            self._phase = max(before, self._phase + trust * FOLLOW * error)
+        elif trust:  # the hats of a breakdown are less clear than the drums before it: do not follow them
+            self._far += trust
             if self._far >= PATIENCE:
                 self._phase += error
                 self._far = 0.0
@@ -72,10 +76,14 @@ class BeatClock:
         self._follow_bar(phase, in_bar, confidence)
         return self._state(now, confidence, struck)
 
-    def _follow_tempo(self, tempo: float) -> float:
-        near = abs(tempo / self._held - 1.0) < 0.05
-        self._held = self._held + STEADY * (tempo - self._held) if near else tempo
-        return tempo
+    def _follow_tempo(self, tempo: float, clarity: float, trust: float) -> float:
+        """The tempo of this frame, between the held one and the tracker's."""
+        if abs(tempo / self._held - 1.0) < NEAR:
+            self._held += trust * STEADY * (tempo - self._held)
+            return self._held + trust * (tempo - self._held)
+        if clarity >= CLEAR:
+            self._held = tempo
+        return self._held
 
     def _follow_bar(self, phase: float, in_bar: int, confidence: float) -> None:
         """Turn the bar where the tracker has long counted it otherwise."""

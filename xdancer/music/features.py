@@ -54,12 +54,17 @@ class Spectrum:
 
     def __init__(self) -> None:
         self._bands = band_matrix()
-        self._chroma = chroma_matrix()
+        chroma = chroma_matrix()
+        pitched = np.flatnonzero(chroma.any(axis=1))
+        self._pitched = slice(pitched[0], pitched[-1] + 1)  # the bins that have a pitch
+        self._chroma = np.ascontiguousarray(chroma[self._pitched])
         self._window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
         self._chroma_window = np.hanning(CHROMA_WINDOW + 1)[:-1].astype(np.float32)
         self._scale = np.float32(1.0 / np.sum(self._window.astype(np.float64) ** 2) / WINDOW * 2.0)
         self._gain = AutomaticGain(HOP_RATE)
         self._history = np.zeros(CHROMA_WINDOW + HOP, np.float32)
+        start = CHROMA_WINDOW + HOP_SAMPLES - WINDOW
+        self._hops = np.lib.stride_tricks.sliding_window_view(self._history, WINDOW)[start::HOP_SAMPLES]
         self._before = np.zeros((FLUX_LAG, N_BANDS), np.float32)
         self.silent = SILENT_AFTER  # frames of silence up to now
         self._flux_mean = np.zeros(2)  # weighted sum, weight
@@ -83,9 +88,7 @@ class Spectrum:
 
     def _log_bands(self, reference: np.ndarray) -> np.ndarray:
         """Log energy of each hop's bands against the reference, about 0..1.5: float32 (HOPS, N_BANDS)."""
-        start = CHROMA_WINDOW + HOP_SAMPLES - WINDOW
-        windows = np.lib.stride_tricks.sliding_window_view(self._history, WINDOW)[start::HOP_SAMPLES] * self._window
-        spectrum = np.fft.rfft(windows)
+        spectrum = np.fft.rfft(self._hops * self._window)
         energy = (np.square(spectrum.real) + np.square(spectrum.imag)).astype(np.float32) @ self._bands
         against = 10.0 ** (-np.maximum(reference, FLOOR_DB) / 10.0)
         normal = energy * (self._scale * against.astype(np.float32))[:, None]
@@ -99,8 +102,8 @@ class Spectrum:
             return features
         features[0:16] = bands.mean(axis=0).reshape(16, 2).mean(axis=1)
         features[16:24] = flux.reshape(HOPS, 8, 4).mean(axis=2).max(axis=0)
-        spectrum = np.abs(np.fft.rfft(self._history[HOP:] * self._chroma_window)).astype(np.float32)
-        chroma = spectrum @ self._chroma
+        spectrum = np.fft.rfft(self._history[HOP:] * self._chroma_window)[self._pitched]
+        chroma = np.abs(spectrum).astype(np.float32) @ self._chroma
         features[24:36] = chroma / max(float(chroma.max()), 1e-9)
         level = max(level, FLOOR_DB)
         features[36] = np.clip((level - reference) / 20.0, -3.0, 1.0)

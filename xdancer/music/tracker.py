@@ -19,6 +19,7 @@ FLOOR = 1e-2  # least likelihood of a hop
 CLEAR = 0.4  # activation from which beats count as clear
 CLEAR_S = 2.0  # seconds over which that is judged
 LEAK = 2e-7  # probability a weighing that everything starts anew
+AFTER = np.arange(-1, BEATS_PER_BAR - 1)  # which beat of the bar each one comes after
 KEEP = float(np.exp(-1.0 / (CLEAR_S * HOP_RATE)))
 
 
@@ -38,6 +39,7 @@ class BarPointer:
         prior = np.exp(-0.5 * (log_tempo / TEMPO_SPREAD) ** 2) / self.intervals
         start = np.repeat(prior / self.intervals, self.intervals)
         self._start = np.tile(start / start.sum() / BEATS_PER_BAR, (BEATS_PER_BAR, 1)).astype(np.float32)
+        self._leak = np.float32(LEAK) * self._start
         ratio = self.intervals[None, :] / self.intervals[:, None]
         change = np.exp(-STIFFNESS * np.abs(ratio - 1.0))
         self._change = (change / change.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -46,16 +48,19 @@ class BarPointer:
     def reset(self) -> None:
         """Forget everything: all states as likely as the tempo prior has them."""
         self._belief = self._start.copy()
+        self._spare = np.empty_like(self._belief)  # where the next state of belief is written
         self._sharp = self._mass = 0.0
 
-    def advance(self) -> None:
-        """Move one hop on."""
-        belief = self._belief
-        self._mass *= KEEP
-        self._sharp *= KEEP
-        entering = np.roll(belief[:, self._last] @ self._change, 1, axis=0)
-        belief[:, 1:] = belief[:, :-1]
-        belief[:, self._first] = entering
+    def advance(self, hops: int = 1) -> None:
+        """Move on by `hops`, fewer than any beat has."""
+        before, after = self._belief, self._spare
+        self._mass *= KEEP**hops
+        self._sharp *= KEEP**hops
+        after[:, hops:] = before[:, :-hops]
+        for hop in range(hops):
+            ending = before[:, self._last - (hops - 1 - hop)]  # those that have gone `hop` hops into the next beat
+            after[:, self._first + hop] = (ending @ self._change)[AFTER]
+        self._belief, self._spare = after, before
 
     def weigh(self, beat: float, downbeat: float) -> None:
         """Weigh by the probability of a beat that is no downbeat, and of a downbeat, at this hop: 0..1, sum <= 1."""
@@ -67,7 +72,7 @@ class BarPointer:
         likelihood[0] = downbeat + FLOOR
         belief[:, self._on_beat] *= likelihood[:, None] / np.float32(rest)
         belief *= (1.0 - LEAK) / float(belief.sum())
-        belief += LEAK * self._start
+        belief += self._leak
 
     def state(self) -> tuple[float, float, int, float]:
         """(tempo in beats a minute, phase of the beat in 0..1, beat of the bar, confidence in 0..1).

@@ -9,12 +9,19 @@ from xdancer.music import N_FEATURES, MusicAnalyzer, MusicFrame
 from xdancer.music.frame import HOP, SAMPLE_RATE
 
 
-def drums(bpm: float, seconds: float, start: float = 0.25, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Kick on 1 and 3, snare on 2 and 4, soft hats between: samples (N,), beats in seconds."""
+def drums(
+    bpm: float, seconds: float, start: float = 0.25, seed: int = 0, drift: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kick on 1 and 3, snare on 2 and 4, soft hats between: samples (N,), beats in seconds. `drift`: the part by which
+    they get faster in the ten seconds from the fifth on."""
     rng = np.random.default_rng(seed)
     sound = 1e-3 * rng.standard_normal(int(seconds * SAMPLE_RATE)).astype(np.float32)
     t = np.arange(4800) / SAMPLE_RATE
     beats = np.arange(start, seconds - 0.2, 60.0 / bpm)
+    if drift:
+        at = np.arange(start, seconds - 0.2, 0.001)
+        passed = np.cumsum(0.001 * bpm / 60.0 * (1.0 + drift * np.clip((at - 5.0) / 10.0, 0.0, 1.0)))
+        beats = np.interp(np.arange(int(passed[-1])), passed, at)
     for k, beat in enumerate(beats):
         kick = 0.7 * np.sin(2.0 * np.pi * 55.0 * t) * np.exp(-20.0 * t)
         snare = 0.4 * rng.standard_normal(4800) * np.exp(-35.0 * t)
@@ -85,7 +92,7 @@ def test_drums_are_followed(bpm: float) -> None:
     sound, beats = drums(bpm, 16.0)
     frames = MusicAnalyzer().push(sound)
     found = struck(frames)
-    found = found[(found > 6.0) & (found < beats[-1] + 0.1)]
+    found = found[(found > 5.0) & (found < beats[-1] + 0.1)]
     assert np.abs(np.diff(found) - 60.0 / bpm).max() < 0.03
     nearest = np.abs(found[:, None] - beats[None, :]).min(axis=1)
     assert nearest.max() < 0.035
@@ -134,11 +141,30 @@ def test_time_is_kept_through_a_break_and_after_it() -> None:
     assert np.abs(last[:, None] - beats[None, :]).min(axis=1).max() < 0.035
 
 
-def test_a_long_silence_stops_the_clock_and_music_starts_it_anew() -> None:
-    sound = np.concatenate([SOUND[: 8 * SAMPLE_RATE], np.zeros(10 * SAMPLE_RATE, np.float32), SOUND])
+@pytest.mark.parametrize("pad", [0.0, 0.1], ids=["silence", "a chord"])
+def test_time_is_kept_through_ten_seconds_without_drums(pad: float) -> None:
+    sound, beats = drums(120.0, 22.0)
+    t = np.arange(10 * SAMPLE_RATE) / SAMPLE_RATE
+    chord = sum(np.sin(2.0 * np.pi * hertz * t) for hertz in (220.0, 277.2, 329.6))
+    sound[10 * SAMPLE_RATE : 20 * SAMPLE_RATE] = pad * chord
+    found = struck(MusicAnalyzer().push(sound))
+    through = beats[(beats > 10.0) & (beats < 20.0)]
+    assert np.abs(through[:, None] - found[None, :]).min(axis=1).max() < 0.07
+
+
+def test_ten_per_cent_of_drift_are_followed() -> None:
+    sound, beats = drums(120.0, 20.0, drift=0.1)
     frames = MusicAnalyzer().push(sound)
-    assert frames[18 * 30 - 1].beat.tempo == 0.0
-    assert struck(frames)[-1] > 29.0
+    found, true = struck(frames), beats[(beats > 5.0) & (beats < 19.0)]
+    assert np.abs(true[:, None] - found[None, :]).min(axis=1).max() < 0.035
+    assert frames[-1].beat.tempo == pytest.approx(132.0, rel=0.02)
+
+
+def test_a_long_silence_stops_the_clock_and_music_starts_it_anew() -> None:
+    sound = np.concatenate([SOUND[: 8 * SAMPLE_RATE], np.zeros(14 * SAMPLE_RATE, np.float32), SOUND])
+    frames = MusicAnalyzer().push(sound)
+    assert frames[22 * 30 - 1].beat.tempo == 0.0
+    assert struck(frames)[-1] > 33.0
     assert frames[-1].beat.beat == len(struck(frames)) - 1
 
 
