@@ -24,10 +24,10 @@ PATIENCE = 60.0  # s
 PRESETS = ["presets.Calm={energy: 0.2, temperature: 0.7}", "presets.Drop={energy: 1, apply: bar}"]
 
 # One event loop for all: aioice keeps one lock a thread for mDNS, and it belongs to the first loop that waits for it.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page() -> AsyncIterator[Page]:
     chromium = shutil.which("chromium")
     assert chromium, "Chromium is needed: see `make test`"

@@ -20,7 +20,7 @@ from engine.stage.frame import ShowFrame
 PAGE = Path(__file__).parents[2] / "examples" / "poses_over_webrtc.html"
 
 # One event loop for all: aioice keeps one lock a thread for mDNS, and it belongs to the first loop that waits for it.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 class Swaying(PretendShow):

@@ -24,7 +24,7 @@ PATIENCE = 60.0  # s: a loaded machine takes its time to connect
 
 
 # One event loop for all: aioice keeps one lock a thread for mDNS, and it belongs to the first loop that waits for it.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BOXES = """[...document.querySelectorAll('video')].filter((v) => v.offsetParent).map((v) => {
     const { left, right, top, bottom } = v.getBoundingClientRect();
@@ -32,7 +32,7 @@ BOXES = """[...document.querySelectorAll('video')].filter((v) => v.offsetParent)
 })"""
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     chromium = shutil.which("chromium")
     assert chromium, "Chromium is needed: see `make test`"

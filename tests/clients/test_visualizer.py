@@ -23,7 +23,7 @@ from engine.config import load
 from engine.mqtt import MqttOutlet, messages
 from engine.web.server import Web
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "clients" / "visualizer"
@@ -31,7 +31,7 @@ PATIENCE = 90.0  # s: WebGL without a GPU on a loaded machine
 GL = [arg for arg in CHROMIUM if arg != "--disable-gpu"] + ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=GL)
