@@ -146,7 +146,9 @@ async def relay(dance: Dance, port: int) -> AsyncIterator[None]:
             await asyncio.sleep(max(0.0, self._begun + index / dance.fps - now))
             frame: av.VideoFrame | av.AudioFrame
             if self.kind == "video":
-                frame = av.VideoFrame.from_ndarray(dance.pictures[index % PICTURES], format="rgb24")
+                picture = av.VideoFrame.from_ndarray(dance.pictures[index % PICTURES], format="rgb24")
+                # All encoders get this one frame, each in a thread: converting it there at once crashes the process.
+                frame = picture.reformat(format="yuv420p")
                 frame.pts, frame.time_base = index, Fraction(1, FPS)
             else:
                 sound = (32_767 * dance.hop(index)).astype(np.int16).reshape(1, -1)
