@@ -14,7 +14,8 @@ StageName = Literal["autoencoder", "images", "motion", "consistency"]
 class Stage(BaseModel):
     """One stage: what it asks, for how many steps, on how many windows of how many frames.
 
-    learns: prefixes of the parameters that it changes; all but the autoencoder's where empty.
+    learns: prefixes of the parameters that it changes; all but the autoencoder's where empty. precision: `auto` is
+    bfloat16 on a GPU and float32 on CPU. supersample: each pixel drawn is the mean of so many squared.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -25,15 +26,16 @@ class Stage(BaseModel):
     learning_rate: float = Field(gt=0)
     warmup: int = Field(default=200, ge=0)
     learns: list[str] = Field(default_factory=list)
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    supersample: int = Field(default=2, gt=0)
 
 
 class RendererConfig(BaseModel):
     """Everything a run depends on beside the corpus, which is a folder, or the file that `corpus pack` wrote.
 
     shape: the shipped size, or one written out. base: a folder or hub id of Stable Diffusion 1.5 to begin from; `shape`
-    then gives `size` and `motion` only. precision: `auto` is bfloat16
-    on a GPU and float32 on CPU. average: of the moving average of the weights, which is what is written in the end.
-    supersample: each pixel drawn is the mean of so many squared. workers: processes that think up scenes.
+    then gives `size` and `motion` only. average: of the moving average of the weights, which is what is written in the
+    end. workers: processes that think up scenes.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -44,10 +46,8 @@ class RendererConfig(BaseModel):
     seed: int = 1
     base: str | None = None
     stages: list[Stage] = Field(min_length=1)
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"
     device: str = "auto"
     average: float = Field(default=0.999, ge=0, lt=1)
-    supersample: int = Field(default=2, gt=0)
     check_every: int = Field(default=500, gt=0)
     check_windows: int = Field(default=4, gt=0)
     save_minutes: float = Field(default=3.0, gt=0)

@@ -92,7 +92,7 @@ class Trainer:
 
     def _loss(self, stage: Stage, darkroom: Darkroom, scenes: Scene, generator: torch.Generator) -> Tensor:
         pictures, person = darkroom.draw(scenes)
-        with self._precision():
+        with self._precision(stage):
             if stage.stage == "autoencoder":
                 fine, person = pictures.flatten(0, 1), person.flatten(0, 1)
                 return objectives.autoencoding(self.model.autoencoder, fine, person)
@@ -108,8 +108,8 @@ class Trainer:
         tokens, poses = scenes["tokens"].to(self.device), scenes["poses"].to(self.device)
         return Batch(latents.float(), covered, pictures[:, 0], tokens, poses)
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        wanted = self.config.precision
+    def _precision(self, stage: Stage) -> AbstractContextManager[Any]:
+        wanted = stage.precision
         if wanted == "bfloat16" or (wanted == "auto" and self.device.type == "cuda"):
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
@@ -118,7 +118,7 @@ class Trainer:
         """The autoencoder sees pictures of twice the size, for it puts out both."""
         scale = 2 if stage.stage == "autoencoder" else 1
         height, width = (side * scale for side in self.model.shape.size)
-        return Darkroom(self.scenes["train"].wardrobe, height, width, self.device, self.config.supersample)
+        return Darkroom(self.scenes["train"].wardrobe, height, width, self.device, stage.supersample)
 
     def _scenes(self, stage: Stage) -> Iterator[Scene]:
         """The scenes of the steps still to take, batch by batch."""

@@ -25,18 +25,21 @@ from xdancer.training.renderer.scenes import Scenes, gathered
 
 ROOT = Path(__file__).parents[4]
 STAGES = [
-    {"stage": "autoencoder", "steps": 3, "windows": 2, "learning_rate": 0.002, "warmup": 1},
-    {"stage": "images", "steps": 2, "windows": 2, "learning_rate": 0.001, "warmup": 1},
-    {"stage": "motion", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001, "warmup": 1},
-    {"stage": "consistency", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001, "warmup": 1},
-]  # fmt: skip
+    {"warmup": 1, "supersample": 1, **stage}
+    for stage in (
+        {"stage": "autoencoder", "steps": 3, "windows": 2, "learning_rate": 0.002},
+        {"stage": "images", "steps": 2, "windows": 2, "learning_rate": 0.001},
+        {"stage": "motion", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001},
+        {"stage": "consistency", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001},
+    )
+]
 
 
 @pytest.fixture
 def settings(corpus: Path, tokenizer_folder: Path, tmp_path: Path) -> dict:
     return {
         "name": "tiny", "corpus": str(corpus), "run": str(tmp_path / "run"), "tokenizer": str(tokenizer_folder),
-        "stages": STAGES, "check_every": 2, "check_windows": 2, "supersample": 1, "shape": TINY, "threads": 1,
+        "stages": STAGES, "check_every": 2, "check_windows": 2, "shape": TINY, "threads": 1,
     }  # fmt: skip
 
 
@@ -122,7 +125,7 @@ def test_the_command_trains_from_a_packed_corpus(settings: dict, corpus: Path, t
     [
         ({"stages": [{**STAGES[0], "stepps": 3}]}, "stages.0.stepps"),
         ({"stages": []}, "stages"),
-        ({"precision": "half"}, "precision"),
+        ({"stages": [{**STAGES[0], "precision": "half"}]}, "stages.0.precision"),
         ({"sead": 1}, "sead"),
     ],
 )
