@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 REACH = 8  # pixels to a latent, each way
+COLOURS = 3
 
 
 class Autoencoder(Protocol):
@@ -84,20 +85,30 @@ class SmallAutoencoder(nn.Module):
         self.register_buffer("deviation", torch.ones(1, shape.latent, 1, 1))
 
     def encode(self, pictures: Tensor) -> Tensor:
-        return (self.encoder(pictures) - self.mean) / self.deviation
+        return (self._raw(pictures) - self.mean) / self.deviation
 
     def decode(self, latents: Tensor, sharp: bool = False) -> Tensor:
-        features = self.features(latents)
-        return self.sharp(features) if sharp else self.plain(features)
+        raw = latents * self.deviation + self.mean
+        return self._put_out(self.decoder(raw), raw, sharp)
 
-    def features(self, latents: Tensor) -> Tensor:
-        """What both sizes of picture are made from: (N, width, 4 H, 4 W)."""
-        return self.decoder(latents * self.deviation + self.mean)
+    def decode_both(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures of the size that was encoded and of twice that."""
+        raw = latents * self.deviation + self.mean
+        features = self.decoder(raw)
+        return self._put_out(features, raw, False), self._put_out(features, raw, True)
+
+    def _raw(self, pictures: Tensor) -> Tensor:
+        raw = self.encoder(pictures)
+        return raw + F.pad(F.avg_pool2d(pictures, REACH), (0, 0, 0, 0, 0, raw.shape[1] - COLOURS))
+
+    def _put_out(self, features: Tensor, raw: Tensor, sharp: bool) -> Tensor:
+        detail = self.sharp(features) if sharp else self.plain(features)
+        return detail + F.interpolate(raw[:, :COLOURS], detail.shape[-2:], mode="bilinear", align_corners=False)
 
     @torch.no_grad()
     def standardise(self, pictures: Tensor) -> None:
         """Set mean and deviation so that the latents of these pictures have mean 0 and variance 1 in each channel."""
-        raw = self.encoder(pictures)
+        raw = self._raw(pictures)
         self.mean.copy_(raw.mean((0, 2, 3), keepdim=True))
         self.deviation.copy_(raw.std((0, 2, 3), keepdim=True).clamp_min(1e-4))
 

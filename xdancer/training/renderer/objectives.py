@@ -34,9 +34,9 @@ def autoencoding(net: SmallAutoencoder, fine: Tensor, person: Tensor) -> Tensor:
     edges, the person counting more; latents are kept small."""
     plain = F.avg_pool2d(fine, 2)
     latents = net.encode(plain)
-    features = net.features(latents)
+    made, made_fine = net.decode_both(latents)
     weight = 1 + PERSON * F.interpolate(person, fine.shape[-2:])
-    loss = _seen(net.plain(features), plain, F.avg_pool2d(weight, 2)) + 0.5 * _seen(net.sharp(features), fine, weight)
+    loss = _seen(made, plain, F.avg_pool2d(weight, 2)) + 0.5 * _seen(made_fine, fine, weight)
     return loss + 1e-3 * latents.square().mean()
 
 

@@ -38,3 +38,14 @@ def test_the_tiny_autoencoder_of_stable_diffusion_fits_too() -> None:
     net = StableAutoencoder(AutoencoderTiny(encoder_block_out_channels=(4,) * 4, decoder_block_out_channels=(4,) * 4))
     latents = net.encode(torch.rand(2, 3, 64, 40) * 2 - 1)
     assert latents.shape == (2, 4, 8, 5) and net.decode(latents).shape == (2, 3, 64, 40)
+
+
+def test_colours_pass_whatever_the_networks_have_learned() -> None:
+    """Without what the networks add, a picture comes back as the mean colours of its 8 x 8 pixels, blended."""
+    net = SmallAutoencoder(tiny_autoencoder_shape())
+    for last in (net.encoder[-1], net.plain[0], net.sharp[0]):
+        torch.nn.init.zeros_(last.weight)
+        torch.nn.init.zeros_(last.bias)
+    colour = torch.tensor([0.1, 0.7, -0.4])[None, :, None, None].expand(1, 3, 64, 40)
+    for made in net.decode_both(net.encode(colour)):
+        torch.testing.assert_close(made, colour[:, :, :1, :1].expand_as(made))
