@@ -85,12 +85,19 @@ async () => {
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure a demo show for `args.seconds`, then the sync. Raises UserError where a tool is missing."""
-    return {"show": measure_show(args.seconds, args.picture), "sync": measure_sync(SYNC_SECONDS)}
+    """Measure a demo show for `args.seconds`, the sync, and whether the dance is on the beat. Raises UserError where a
+    tool is missing."""
+    from engine.bench import onbeat
+
+    return {
+        "show": measure_show(args.seconds, args.picture),
+        "sync": measure_sync(SYNC_SECONDS),
+        "dance": onbeat.measure(args.seconds),
+    }
 
 
 def report(result: dict[str, Any]) -> str:
-    show, sync = result["show"], result["sync"]
+    show, sync, dance = result["show"], result["sync"], result["dance"]
     tokens = show["tokens"]
     return "\n".join(
         [
@@ -103,18 +110,18 @@ def report(result: dict[str, Any]) -> str:
             f"click to flash          median {sync['median_ms']:.1f} ms, p95 {sync['p95_ms']:.1f} ms of "
             f"{sync['pairs']} pairs (goals 20, 60); flash after click {sync['bias_ms']:+.1f} ms; "
             f"by the browser's own reckoning the picture is {sync['browser_says_ms']:+.1f} ms ahead",
+            f"dance against the beat  median {dance['median_ms']:.0f} ms of {dance['motion_beats']} motion beats, by "
+            f"chance {dance['chance_ms']:.0f} ms (goals 60, and 40 below chance); the dance after the beat "
+            f"{dance['bias_ms']:+.0f} ms",
         ]
     )
 
 
 def measure_show(seconds: float, picture: Path | None = None) -> dict[str, Any]:
     """A real `xdancer live --audio demo`, watched by a real browser and MQTT client; `picture`: of its screen."""
-    subscriber = _need("mosquitto_sub", "mosquitto-clients")
-    port, mqtt, ws = (free_port() for _ in range(3))
-    command = "from engine.cli import main; raise SystemExit(main())"
-    arguments = ["live", "--audio", "demo", "--port", str(port), f"mqtt.port={mqtt}", f"mqtt.ws_port={ws}"]
+    subscriber = need("mosquitto_sub", "mosquitto-clients")
     begun = time.monotonic()
-    with process([sys.executable, "-c", command, *arguments]) as show, viewer(port, show) as page:
+    with demo_show() as (port, mqtt, show), viewer(port, show) as page:
         while _state(port)["frames"]["made"] == 0:
             _alive(show, begun)
             time.sleep(0.05)
@@ -200,6 +207,16 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
+def demo_show() -> Iterator[tuple[int, int, subprocess.Popen[bytes]]]:
+    """A real `xdancer live --audio demo`: its HTTP port, its MQTT port, its process."""
+    port, mqtt, ws = (free_port() for _ in range(3))
+    command = "from engine.cli import main; raise SystemExit(main())"
+    arguments = ["live", "--audio", "demo", "--port", str(port), f"mqtt.port={mqtt}", f"mqtt.ws_port={ws}"]
+    with process([sys.executable, "-c", command, *arguments]) as show:
+        yield port, mqtt, show
+
+
+@contextlib.contextmanager
 def process(command: list[str], stdout: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A process that ends with the block; its output goes to `stdout` or nowhere."""
     running = subprocess.Popen(command, stdout=stdout or subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -228,7 +245,7 @@ def viewer(port: int, show: subprocess.Popen[bytes]) -> "Iterator[Page]":
         _alive(show, begun)
         time.sleep(0.05)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_need("chromium", "chromium"), args=CHROMIUM)
+        browser = playwright.chromium.launch(executable_path=need("chromium", "chromium"), args=CHROMIUM)
         page = browser.new_context(bypass_csp=True).new_page()
         page.goto(f"http://127.0.0.1:{port}/")
         yield page
@@ -255,7 +272,7 @@ def _state(port: int) -> dict[str, Any]:
         return state
 
 
-def _need(program: str, package: str) -> str:
+def need(program: str, package: str) -> str:
     found = shutil.which(program)
     if found is None:
         raise UserError(f"bench live needs {program}; get it with `apt-get install {package}`")
