@@ -7,12 +7,12 @@ STAMP := $(VENV)/.installed
 PACKAGES := chromium mosquitto mosquitto-clients fluidsynth fluid-soundfont-gm libportaudio2 pulseaudio \
             pulseaudio-utils libasound2-plugins jackd2 $(shell command -v npm >/dev/null || echo nodejs npm)
 
-.PHONY: live test soak check setup packages peers visualizer clean
+.PHONY: live test soak check setup packages link peers visualizer clean
 
 live: setup
 	$(BIN)/xdancer live --audio demo
 
-test: setup packages check
+test: setup packages check link
 	$(BIN)/pytest
 
 # An hour of the show: fifteen minutes of the clock with everything that goes wrong in a night, the rest in virtual time.
@@ -48,6 +48,12 @@ packages:
 	  if [ "$$as" = none ] || ! { $$as apt-get update -qq && \
 	      $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; }; then \
 	    echo "The tests need these packages: sudo apt-get install $$missing" >&2; fi
+
+# Ableton Link is GPL, so never part of the default install; the tests meet a real peer where it is there.
+link: setup
+	@$(BIN)/python -c 'import aalink' 2>/dev/null || \
+	  $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[link]' || \
+	  echo 'aalink cannot be installed: the test with an Ableton Link peer is left out' >&2
 
 # aubio is GPL-3: measured beside ours by `xdancer evaluate beats`, never part of the product.
 peers: setup

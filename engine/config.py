@@ -14,10 +14,11 @@ from typing import Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
+from engine.clock.settings import ClockSettings
 from engine.control.settings import MidiSettings, OscSettings
 from engine.mqtt.settings import MqttSettings
 from engine.osc_out import OscOutSettings
-from engine.params import Params, PresetsByName
+from engine.params import Params, PresetsByName, TempoParams
 from xdancer.errors import UserError
 
 TOKEN_VARIABLE = "XDANCER_TOKEN"
@@ -89,6 +90,7 @@ class Config(Section):
     port: int = Field(8080, ge=0, le=65535)
     token: SecretStr | None = None
     audio: AudioSettings = AudioSettings()
+    clock: ClockSettings = ClockSettings()
     presentation: Literal["delay", "anticipate"] = "delay"
     delay_ms: int = Field(250, ge=0, le=5000)
     delay_most_ms: int = Field(1000, ge=0, le=5000)
@@ -145,7 +147,9 @@ class Config(Section):
 
     def params(self) -> Params:
         """The parameters that the show starts with."""
-        return Params(**{name: getattr(self, name) for name in Params.model_fields if name != "reference"})
+        tempo = {name: getattr(self.clock, name) for name in TempoParams.model_fields}
+        own = {name: getattr(self, name) for name in Params.model_fields if name not in {"reference", "clock", *tempo}}
+        return Params(**own, **tempo, clock=self.clock.source)
 
 
 def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: Any) -> Config:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from xdancer.errors import UserError
 
@@ -12,15 +12,37 @@ Moment = Literal["frame", "beat", "bar"]
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
 LONGEST_NAME = 64  # characters of a style
 MOST_PRESETS = 64
+ClockName = Literal["auto", "audio", "link", "midi", "osc", "tap", "fixed"]
+SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
-class Params(BaseModel):
+def _a_scale(value: float) -> float:
+    if value not in SCALES:
+        raise ValueError(f"expected one of {', '.join(f'{scale:g}' for scale in SCALES)}")
+    return value
+
+
+class TempoParams(BaseModel):
+    """How the beat is taken. `tempo`: of the fixed clock, beats a minute.
+
+    `tempo_scale` doubles or halves the beat that is heard; `tempo_from` brings it, by octaves, to `tempo_from` up to
+    twice that. `nudge_ms` and `nudge_beats` set the beats of any clock later, or earlier where negative.
+    """
+
+    tempo: float = Field(120.0, ge=20, le=300)
+    tempo_scale: Annotated[float, AfterValidator(_a_scale)] = 1.0
+    tempo_from: float | None = Field(None, ge=35, le=150)
+    nudge_ms: float = Field(0.0, ge=-1000, le=1000)
+    nudge_beats: float = Field(0.0, ge=-4, le=4)
+
+
+class Params(TempoParams):
     """What is danced and drawn. `mirror` and `hold` are in the tokens; `blackout` leaves only the picture dark.
 
     `energy` in [0, 1]; None leaves it to the music, as `style` None does. `reference` names a picture that was
     uploaded (`engine.control.references`), never a file; None is the one that the configuration names. `trim_ms`: how
     much later than its sound a frame is on show, where the show anticipates; for the room's own delay. `flash`: a white
-    picture on each beat, to find that delay by.
+    picture on each beat, to find that delay by. `clock`: which clock the dance follows, while it is there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +58,7 @@ class Params(BaseModel):
     seed: int = Field(0, ge=0, lt=2**32)
     trim_ms: int = Field(0, ge=-500, le=500)
     flash: bool = False
+    clock: ClockName = "auto"
 
 
 class Change(Params):

@@ -33,7 +33,7 @@ def files(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
-@pytest.mark.parametrize("extra", [None, "dev", "midi", "peers"])
+@pytest.mark.parametrize("extra", [None, "dev", "midi", "peers", "link"])
 def test_every_requirement_is_pinned_in_the_constraints(extra: str | None) -> None:
     wanted = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     names = {re.sub(r"[-_.]+", "-", re.split(r"[^A-Za-z0-9._-]", line)[0]).lower() for line in wanted}
@@ -62,7 +62,7 @@ def test_the_stage_imports_no_torch(package: str) -> None:
 def test_no_gpl_part_is_installed_by_default() -> None:
     installed = " ".join(PROJECT["dependencies"]).lower()
     tested = " ".join(PROJECT["optional-dependencies"]["dev"]).lower()
-    assert "aubio" not in installed + tested and "rtmidi" not in installed
+    assert not any(name in installed + tested for name in ("aubio", "aalink")) and "rtmidi" not in installed
 
 
 def test_modules_stay_short() -> None:

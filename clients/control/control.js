@@ -143,7 +143,14 @@ const SAYS = {
   trim_ms: (value) => `${value > 0 ? "+" : ""}${value} ms`,
   renderer: (value) => (value === "diffusion" ? "person" : value),
   reference: (value) => value ?? "as configured",
+  clock: (value) => (value === "auto" ? "automatic" : value),
+  tempo: (value) => `${value} BPM`,
+  tempo_scale: (value) => (value === 1 ? "as heard" : value > 1 ? `×${value}` : `÷${1 / value}`),
+  tempo_from: (value) => (value === null ? "as heard" : `${value} to ${2 * value} BPM`),
+  nudge_ms: (value) => `${value > 0 ? "+" : ""}${value} ms`,
 };
+const SCALES = [0.25, 0.5, 1, 2, 4];
+const NUDGE = 10; // ms
 const WHEN = { frame: "in a moment", beat: "on the beat", bar: "on the bar" };
 
 const ours = (name) => performance.now() - (touched[name] || -Infinity) < TRUST || name in wishes;
@@ -179,6 +186,9 @@ function show(fresh) {
   attribute($("flash"), "aria-pressed", ours("flash") ? (wishes.flash ?? params.flash) : params.flash);
   attribute($("trim_ms"), "aria-valuetext", SAYS.trim_ms(params.trim_ms));
   if (!ours("renderer")) $("renderer").value = params.renderer;
+  if (!ours("clock")) $("clock").value = params.clock;
+  if (!ours("tempo") && document.activeElement !== $("tempo-set")) $("tempo-set").value = params.tempo;
+  if (!ours("tempo_from")) $("tempo_from").value = params.tempo_from ?? "";
   attribute($("energy-auto"), "aria-pressed", params.energy === null);
   attribute($("energy"), "aria-valuetext", SAYS.energy(params.energy));
   attribute($("temperature"), "aria-valuetext", SAYS.temperature(params.temperature));
@@ -194,7 +204,12 @@ function options(select, values, text) {
   select.value = values.includes(before) ? before : values[0];
 }
 
-function showUnavailable({ renderer = {}, reference = null }) {
+function showUnavailable({ renderer = {}, reference = null, clock = {} }) {
+  for (const option of $("clock").options) option.disabled = option.value in clock;
+  const clocks = state.clock || {};
+  const there = Object.entries(clocks.sources || {}).map(([name, how]) => `${name}: ${how}`);
+  set($("clock-why"), [clocks.source && `now ${clocks.source}`, ...there, ...Object.values(clock)].filter(Boolean).join("; "));
+  $("clock-why").hidden = !$("clock-why").textContent;
   for (const option of $("renderer").options) option.disabled = option.value in renderer;
   const why = Object.values(renderer).join("; ");
   $("renderer").disabled = [...$("renderer").options].filter((option) => !option.disabled).length < 2;
@@ -216,6 +231,8 @@ function showStatus() {
   attribute($("level"), "aria-valuenow", Math.round(level));
   attribute($("level"), "aria-valuetext", level <= -60 ? "silent" : `${Math.round(level)} decibels`);
 }
+
+const tap = () => send("api/params", as("PATCH", { tap: true }));
 
 function light() {
   const known = state && state.tempo > 0 && source;
@@ -302,6 +319,19 @@ $("energy-auto").addEventListener("click", () => wish("energy", state?.params.en
 $("flash").addEventListener("click", () => wish("flash", !state?.params.flash));
 $("style").addEventListener("change", (event) => wish("style", event.target.value || null));
 $("renderer").addEventListener("change", (event) => wish("renderer", event.target.value));
+$("clock").addEventListener("change", (event) => wish("clock", event.target.value));
+$("tempo_from").addEventListener("change", (event) => wish("tempo_from", event.target.value ? Number(event.target.value) : null));
+$("tempo-set").addEventListener("change", (event) => event.target.checkValidity() && event.target.value && wish("tempo", event.target.valueAsNumber));
+// On the way down: a tap is when the finger lands, not when it leaves.
+$("tap").addEventListener("pointerdown", () => tap());
+$("tap").addEventListener("click", (event) => event.detail === 0 && tap()); // by the keyboard
+const wished = (name) => wishes[name] ?? state?.params[name];
+const scale = (steps) => state && wish("tempo_scale", SCALES[Math.max(0, Math.min(SCALES.length - 1, SCALES.indexOf(wished("tempo_scale")) + steps))]);
+const nudge = (ms) => state && wish("nudge_ms", Math.max(-1000, Math.min(1000, wished("nudge_ms") + ms)));
+$("double").addEventListener("click", () => scale(1));
+$("halve").addEventListener("click", () => scale(-1));
+$("earlier").addEventListener("click", () => nudge(-NUDGE));
+$("later").addEventListener("click", () => nudge(NUDGE));
 $("seed").addEventListener("change", (event) => event.target.checkValidity() && event.target.value && wish("seed", event.target.valueAsNumber));
 $("seed-new").addEventListener("click", () => {
   $("seed").value = Math.floor(Math.random() * 1e6);
@@ -336,6 +366,7 @@ addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.matches("select, input:not([type=range], [type=radio])")) return;
   const name = Object.keys(SWITCHES).find((other) => SWITCHES[other] === event.key.toLowerCase());
   if (name) $(name).click();
+  if (event.key.toLowerCase() === "t") tap();
   if (/^[1-9]$/.test(event.key) && presets[event.key - 1]) recall(presets[event.key - 1].name);
 });
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && !source && !waiting && connect());

@@ -1,7 +1,7 @@
 """`xdancer doctor`: what this machine has for a show and for the tests, what is missing and how to get it."""
 
 import argparse
-import importlib
+import importlib.util
 import platform
 import resource
 import shutil
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     checks: list[Check] = []
     groups: list[Callable[[], Iterator[Check]]] = [
         _python, _packages, _extras, _torch, _codecs, _weights, lambda: _ports(args.port),
-        _sound, _midi, _room, _test_tools,
+        _sound, _midi, _link, _room, _test_tools,
     ]  # fmt: skip
     for group in tqdm(groups, desc="looking", leave=False, disable=args.json or not sys.stderr.isatty()):
         checks += group()
@@ -203,6 +203,12 @@ def _midi() -> Iterator[Check]:
         yield Check("MIDI input", False, "no controller", "extra", "plug one in")
     for name in names:
         yield Check("MIDI input", True, name, "extra")
+
+
+def _link() -> Iterator[Check]:
+    there = importlib.util.find_spec("aalink") is not None
+    yield Check("Ableton Link", there, f"aalink {'installed' if there else 'not installed'}", "extra",
+                "pip install 'xdancer[link]'; for `clock.link=true`")  # fmt: skip
 
 
 def _room() -> Iterator[Check]:

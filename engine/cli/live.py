@@ -71,6 +71,8 @@ def _not_malformed(record: logging.LogRecord) -> bool:
 
 async def live(config: "Config", source: "Source", as_json: bool = False) -> int:
     """Run the show until SIGINT or SIGTERM. Raises UserError where it cannot begin."""
+    from engine.clock.midi import MidiClock
+    from engine.clock.osc import OscClock
     from engine.control.desk import Desk
     from engine.osc_out import OscOut
     from engine.recorder import Recorder
@@ -88,6 +90,8 @@ async def live(config: "Config", source: "Source", as_json: bool = False) -> int
         ends.push_async_callback(asyncio.to_thread, recorder.stop)
         show = Show(config, source)
         desk = Desk(config, show.performer)
+        show.clock.add(MidiClock(desk.midi))
+        show.clock.add(OscClock(desk.osc))
         web = Web(config, show, recorder, show.performer, desk.midi_params)
         await web.start()
         ends.push_async_callback(web.stop)

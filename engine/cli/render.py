@@ -61,6 +61,7 @@ def render(
     from tqdm import tqdm
 
     from engine.audio.files import read_demo, read_file
+    from engine.clock.fixed import FixedClock
     from engine.openpose import write
     from engine.recorder import Mp4Writer
     from engine.studio.models import load_models
@@ -71,11 +72,12 @@ def render(
     first = next(blocks)  # a file that cannot be read says so before the models are loaded
     models = load_models(config)
     studio = Studio(models, config.params())
+    fixed = FixedClock(config.clock.tempo) if config.clock.source == "fixed" else None  # the others are only live
     made: list[StudioFrame] = []
     bar = tqdm(total=_length(audio), unit="frame", desc="dancing", disable=not sys.stderr.isatty())
     with Mp4Writer(output, config.width, config.height) as film, bar:
         for block in _chain(first, blocks):
-            for frame in studio.push(block):
+            for frame in studio.push(block, clock=[fixed.beat(len(made), 0.0) if fixed else None]):
                 assert frame.picture is not None
                 film.write(frame.picture, block)
                 made.append(_without_picture(frame))

@@ -17,8 +17,8 @@ class Desk:
         self._knobs = Knobs(performer.set, lambda: performer.params)
         self.osc = OscServer(config.osc)
         self.midi = MidiPort(config.midi.port)
-        OscParams(self.osc, self._knobs)
-        self.midi_params = MidiParams(config.midi, self.midi, self._knobs, performer.presets.all)
+        OscParams(self.osc, self._knobs, performer.tap)
+        self.midi_params = MidiParams(config.midi, self.midi, self._knobs, performer.presets.all, performer.tap)
 
     async def start(self) -> None:
         """Listen. Raises UserError where the OSC port is taken."""

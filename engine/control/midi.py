@@ -17,6 +17,7 @@ from engine.config import Section, check, read
 from engine.control.files import replace
 from engine.control.knobs import Knobs
 from engine.control.settings import MidiMapping, MidiSettings
+from engine.control.tempo import STEPS, step
 from xdancer.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ LOOK_EVERY = 2.0  # seconds between looks at whether the controller is (still) t
 FINISH = 0.02  # seconds, less than a frame, in which a callback of the driver has long returned
 LEARN_WITHIN = 30.0  # seconds that learning waits for a control
 SWITCHES = ("mirror", "hold", "blackout", "flash")
-RANGES = {"energy": 1.0, "temperature": 2.0, "seed": 127.0}
+RANGES = {"energy": (0.0, 1.0), "temperature": (0.0, 2.0), "seed": (0.0, 127.0), "nudge_ms": (-127.0, 127.0)}
 Handler = Callable[[Any], None]
 
 
@@ -43,7 +44,8 @@ def midi_client() -> Any:
 class MidiPort:
     """A controller's port, opened when it is there and anew when it comes back.
 
-    `on` says who handles messages of which type, in the names of mido (`control_change`, `note_on`, `clock`, …).
+    `on` says who handles messages of which type, in the names of mido (`control_change`, `note_on`, `clock`, …); their
+    `time` is when they came, on the event loop's clock.
     Raises UserError where python-rtmidi is not installed.
     """
 
@@ -52,7 +54,7 @@ class MidiPort:
         self.dropped = 0
         self._wanted = wanted
         self._handlers: dict[str, list[Handler]] = {}
-        self._queue: deque[list[int]] = deque(maxlen=QUEUE)
+        self._queue: deque[tuple[list[int], float]] = deque(maxlen=QUEUE)
         self._awake = False
         self._watching: asyncio.Task[None] | None = None
         self._port: Any = None
@@ -128,7 +130,7 @@ class MidiPort:
     def _arrived(self, data: list[int]) -> None:
         """On the driver's thread."""
         self.dropped += len(self._queue) == QUEUE
-        self._queue.append(data)
+        self._queue.append((data, self._loop.time()))
         if not self._awake:
             self._awake = True
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -137,8 +139,9 @@ class MidiPort:
     def _drain(self) -> None:
         self._awake = False
         while self._queue:
+            data, at = self._queue.popleft()
             try:
-                message = mido.Message.from_bytes(self._queue.popleft())
+                message = mido.Message.from_bytes(data, time=at)
             except (ValueError, IndexError):
                 continue
             for handler in self._handlers.get(message.type, ()):
@@ -154,15 +157,21 @@ class MidiFile(Section):
 class MidiParams:
     """What each control does, and learning it. `changed` is called when something of `state` has.
 
-    A knob sets a value; a pad or a knob past its middle switches, recalls a preset, or draws another seed.
+    A knob sets a value; a pad or a knob past its middle switches, recalls a preset, draws another seed, steps the tempo
+    or taps it: `tap` is told when.
     """
 
     def __init__(
-        self, settings: MidiSettings, port: MidiPort, knobs: Knobs, presets: Callable[[], Iterable[str]]
+        self,
+        settings: MidiSettings,
+        port: MidiPort,
+        knobs: Knobs,
+        presets: Callable[[], Iterable[str]],
+        tap: Callable[[float], None],
     ) -> None:
         self.changed: Callable[[], None] = lambda: None
         self.learning: str | None = None
-        self._port, self._knobs, self._presets = port, knobs, presets
+        self._port, self._knobs, self._presets, self._tap = port, knobs, presets, tap
         self._given, self._path = dict(settings.map), settings.file
         self._learnt: dict[str, str] = {}
         if self._path and self._path.exists():
@@ -179,7 +188,7 @@ class MidiParams:
 
     @property
     def targets(self) -> list[str]:
-        return [*RANGES, *SWITCHES, *(f"preset {name}" for name in self._presets())]
+        return [*RANGES, *SWITCHES, "tap", *STEPS, *(f"preset {name}" for name in self._presets())]
 
     def state(self) -> dict[str, Any]:
         """For the control page."""
@@ -234,22 +243,27 @@ class MidiParams:
         if target in RANGES and kind == "control":
             self._knobs.turn(target, self._scaled(target, value))
         elif target and self._pressed(control, kind, value):
-            self._press(target)
+            self._press(target, message.time)
 
     def _scaled(self, target: str, value: int) -> float | int:
-        return value if target == "seed" else round(RANGES[target] * value / 127, 3)
+        low, high = RANGES[target]
+        return value if target == "seed" else round(low + (high - low) * value / 127, 3)
 
     def _pressed(self, control: str, kind: str, value: int) -> bool:
         """A pad that is hit, or a controller on its way past the middle."""
         before, self._last[control] = self._last.get(control, 0), value
         return value > 0 if kind != "control" else before < 64 <= value
 
-    def _press(self, target: str) -> None:
+    def _press(self, target: str, at: float) -> None:
         params = self._knobs.params()
         if target in SWITCHES:
             self._knobs.turn(target, not params[target])
         elif target == "seed":
             self._knobs.turn("seed", (params["seed"] + 1) % 2**32)
+        elif target == "tap":
+            self._tap(at)
+        elif target in STEPS:
+            self._knobs.turn(*step(target, params))
         elif target.startswith("preset "):
             self._knobs.turn("preset", target.removeprefix("preset "))
 

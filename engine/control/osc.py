@@ -3,25 +3,31 @@
 import asyncio
 import ipaddress
 import logging
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pythonosc.osc_packet import OscPacket
 
 from engine.control.knobs import Knobs, Seldom
 from engine.control.settings import OscSettings
+from engine.control.tempo import STEPS, step
 from engine.params import MOMENTS, Moment
 from xdancer.errors import UserError
 
 log = logging.getLogger(__name__)
 ROOT = "/xdancer/"
+EARLY_MOST = 1.0  # seconds by which a bundle's time may differ from now; further off it is somebody's wrong clock
 Handler = Callable[[Sequence[Any]], None]
 
 
 class OscServer(asyncio.DatagramProtocol):
-    """One UDP port. `on` says who handles which address; a bundle's messages are handled in order, at once."""
+    """One UDP port. `on` says who handles which address; a bundle's messages are handled in order, at once. `at` is the
+    time that the message under way is meant for, on the event loop's clock: a bundle's own, else when it came."""
 
     def __init__(self, settings: OscSettings) -> None:
+        self.at = 0.0
         self.refused = Seldom()
         self.port = settings.port
         self._settings = settings
@@ -56,7 +62,9 @@ class OscServer(asyncio.DatagramProtocol):
         except Exception:  # python-osc trips in many ways over what is no packet
             self.refused.warn(f"osc: not a packet, from {addr[0]}")
             return
-        for _, message in messages:
+        now, wall = asyncio.get_running_loop().time(), time.time()
+        for due, message in messages:
+            self.at = now + (due - wall if abs(due - wall) <= EARLY_MOST else 0.0)
             self._handle(message.address, message.params)
 
     def _handle(self, address: str, arguments: Sequence[Any]) -> None:
@@ -77,22 +85,25 @@ class OscServer(asyncio.DatagramProtocol):
 class OscParams:
     """The parameters as OSC addresses: one value each, then perhaps when it takes hold (`frame`, `beat`, `bar`).
 
-    No value gives energy, style and reference back to the music and the configuration. `/xdancer/apply bar` is for
-    all that come without a moment.
+    No value gives energy, style, reference and tempo_from back to the music and the configuration. `/xdancer/apply bar`
+    is for all that come without a moment. What steps or taps the tempo is a button: nothing or 1, and 0 for release.
     """
 
-    def __init__(self, server: OscServer, knobs: Knobs) -> None:
+    def __init__(self, server: OscServer, knobs: Knobs, tap: Callable[[float], None]) -> None:
         self._knobs = knobs
         self._moment: Moment = "frame"
-        for name in ("energy", "temperature"):
+        for name in ("energy", "temperature", "tempo", "tempo_scale", "tempo_from", "nudge_ms", "nudge_beats"):
             self._add(server, name, _number)
         for name in ("mirror", "hold", "blackout", "flash"):
             self._add(server, name, _switch)
-        for name in ("style", "reference", "renderer"):
+        for name in ("style", "reference", "renderer", "clock"):
             self._add(server, name, _text)
         for name in ("seed", "trim_ms"):
             self._add(server, name, _whole)
         self._add(server, "preset", lambda value: value if isinstance(value, str) else str(_whole(value)))
+        for name in STEPS:
+            self._button(server, name, partial(self._step, name))
+        self._button(server, "tap", lambda: tap(server.at))
         server.on(f"{ROOT}apply", self._apply)
 
     def _add(self, server: OscServer, name: str, read: Callable[[Any], Any]) -> None:
@@ -102,9 +113,19 @@ class OscParams:
             if len(values) > 1 or len(moments) > 1:
                 raise UserError("expected one value, and perhaps frame, beat or bar")
             value = values[0] if values and values[0] != "" else None
-            if value is None and name not in ("energy", "style", "reference"):
+            if value is None and name not in ("energy", "style", "reference", "tempo_from"):
                 raise UserError("expected a value")
             self._knobs.turn(name, None if value is None else read(value), moments[0] if moments else self._moment)
+
+        server.on(ROOT + name, handle)
+
+    def _step(self, name: str) -> None:
+        self._knobs.turn(*step(name, self._knobs.params()))
+
+    def _button(self, server: OscServer, name: str, press: Callable[[], None]) -> None:
+        def handle(arguments: Sequence[Any]) -> None:
+            if not arguments or _switch(arguments[0]):
+                press()
 
         server.on(ROOT + name, handle)
 

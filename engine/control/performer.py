@@ -1,10 +1,12 @@
 """What the performer wants, and what of it has taken hold."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from engine.clock.show import unavailable
 from engine.config import Config, first_error
 from engine.control.presets import Presets
 from engine.control.references import References
@@ -20,7 +22,8 @@ class Performer:
     """The parameters of a show: every way in (HTTP, MQTT, OSC, MIDI) ends in `set`.
 
     `send` passes a change on to the studios, `styles` gives the styles that can be danced, None while nobody knows.
-    `listeners` are called with the parameters after each change.
+    `listeners` are called with the parameters after each change; `tapped` with the time of each tap, to say whether the
+    taps make a tempo.
     """
 
     def __init__(
@@ -32,6 +35,7 @@ class Performer:
         self.presets = Presets(config)
         self.references = References()
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
+        self.tapped: Callable[[float], bool] = lambda at: False
         self.active = config.params()  # what the newest frame was made with
         self._send, self._styles = send, styles
         self._wanted, self._apply = config.params(), "frame"
@@ -50,8 +54,16 @@ class Performer:
     def set(self, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change some parameters, taking hold as `apply` (frame, beat, bar) says; returns all of them.
 
-        `preset` names changes to begin with. Raises UserError, one line, where a name or value is wrong.
+        `preset` names changes to begin with; `tap`, always true, says that a beat is now. Raises UserError, one line,
+        where a name or value is wrong.
         """
+        if "tap" in changes:
+            if changes["tap"] is not True:
+                raise UserError("params: tap: expected true")
+            self.tap(asyncio.get_running_loop().time())
+            changes = {name: value for name, value in changes.items() if name != "tap"}
+            if not changes:
+                return self.params
         try:
             change = self._checked(changes)
         except UserError as error:
@@ -64,9 +76,14 @@ class Performer:
             listener(self.params)
         return self.params
 
+    def tap(self, at: float) -> None:
+        """A beat was tapped at that time, on the event loop's clock; once taps make a tempo, it is followed."""
+        if self.tapped(at) and self._wanted.clock != "tap":
+            self.set({"clock": "tap"})
+
     def state(self) -> dict[str, Any]:
         """`params` as they are wanted, `active` as the newest frame was made, `pending`: the moment that each parameter
-        waits for, and `unavailable`: why some cannot be had, by parameter (and value, for the renderer)."""
+        waits for, and `unavailable`: why some cannot be had, by parameter (and value, for renderer and clock)."""
         active = self.active.model_dump()
         pending = {name: self._moments.get(name, "frame") for name in active if self._differs(name)}
         return {"params": self.params, "active": active, "pending": pending, "unavailable": self._unavailable}
@@ -94,9 +111,10 @@ class Performer:
             raise UserError("params: style: the studio is still loading its styles; try again")
         if change.style is not None and change.style not in (styles or []):
             raise UserError(f"params: style: there is no {change.style!r}, only {', '.join(styles or []) or 'none'}")
-        why = self._unavailable["renderer"].get(change.renderer)
-        if why and "renderer" in change.model_fields_set:
-            raise UserError(f"params: renderer: {why}")
+        for name in ("renderer", "clock"):
+            why = self._unavailable[name].get(getattr(change, name))
+            if why and name in change.model_fields_set:
+                raise UserError(f"params: {name}: {why}")
         if change.reference is not None:
             if self._unavailable["reference"]:
                 raise UserError(f"params: reference: {self._unavailable['reference']}")
@@ -112,7 +130,7 @@ def _unavailable(config: Config) -> dict[str, Any]:
         except UserError as error:
             renderers[name] = _one_line(str(error).removeprefix("renderer: "))
     reference = "only the diffusion renderer draws a person from a picture" if "diffusion" in renderers else None
-    return {"renderer": renderers, "reference": reference}
+    return {"renderer": renderers, "reference": reference, "clock": unavailable(config)}
 
 
 def _one_line(text: str) -> str:

@@ -7,8 +7,11 @@ import yaml
 
 from engine.config import Config, Section, check, read
 from engine.control.files import replace
-from engine.params import Preset, PresetsByName
+from engine.params import Preset, PresetsByName, TempoParams
 from xdancer.errors import UserError
+
+# A picture does not outlast the show; where the beat comes from belongs to the evening, not to a look.
+NOT_KEPT = {"reference", "clock", *TempoParams.model_fields}
 
 
 class PresetFile(Section):
@@ -51,7 +54,7 @@ class Presets:
         """Keep parameters under a name, in the file too. Raises UserError where that cannot be. Blocks on the disk."""
         if self._path is None:
             raise UserError("presets: the configuration names no presets_file to save to")
-        values = {key: value for key, value in params.items() if key != "reference"}
+        values = {key: value for key, value in params.items() if key not in NOT_KEPT}
         tree = {key: preset.model_dump(exclude_unset=True) for key, preset in self._saved.items()} | {name: values}
         saved = dict(check(PresetFile, {"presets": tree}, "presets").presets)
         replace(self._path, yaml.safe_dump({"presets": tree}, sort_keys=False, allow_unicode=True))

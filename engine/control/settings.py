@@ -30,7 +30,8 @@ class OscSettings(BaseModel):
 
 
 CONTROL = r"^(control|note|program) ([1-9]|1[0-6]) (\d|[1-9]\d|1[01]\d|12[0-7])$"
-TARGET = r"^(energy|temperature|style|seed|mirror|hold|blackout|preset .{1,40})$"
+BUTTONS = "mirror|hold|blackout|flash|tap|double|halve|earlier|later"
+TARGET = rf"^(energy|temperature|style|seed|nudge_ms|{BUTTONS}|preset .{{1,40}})$"
 MidiMapping = Annotated[
     dict[Annotated[str, Field(pattern=CONTROL)], Annotated[str, Field(pattern=TARGET)]], Field(max_length=256)
 ]

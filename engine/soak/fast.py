@@ -98,14 +98,15 @@ class InlineStudio:
             self.info = self._models.info()
             self._calls.ready(self)  # type: ignore[arg-type]
 
-    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
+    def go(self, go: Go) -> None:
         assert self._studio
-        self._position = resume(self._studio, self._sound, Go(first, lead, danced, tokens))
+        self._position = resume(self._studio, self._sound, go)
         self.wake()
 
     def wake(self) -> None:
         while self._studio and self._position is not None and self._position < self._sound.written and not self.hangs:
-            for frame in self._studio.push(self._sound.read(self._position, self._position + 1)):
+            place = (self._position, self._position + 1)
+            for frame in self._studio.push(self._sound.read(*place), clock=self._sound.clock(*place)):
                 asyncio.get_running_loop().call_later(MAKING, self._made, self, frame)
             self._position += 1
 

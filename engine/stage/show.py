@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.audio.meter import Meter
 from engine.audio.source import Source
+from engine.clock.show import ShowClock
 from engine.config import Config
 from engine.control.performer import Performer
 from engine.stage.frame import Outlet
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 NOT_YET = 0.005  # seconds until a source that could not give sound is asked again
 STALLED = 0.5  # seconds behind at which the clock gives up catching up: the machine slept
 SOURCE_COUNTERS = ("underruns", "reconnects")  # of sources that can run dry or break off
+INEXACT = ("audio", "held")  # where a beat can come from that no exact clock gives
 QUIET = 60.0  # seconds in which what has been said is not said again
 FREE_QUEUE = 8  # frames of a free run on their way; more are not drawn
 
@@ -51,6 +53,7 @@ class Show:
         self.started = asyncio.Event()  # the studio has its models, the sound has begun
         self.beat = BeatState()
         self.meter = Meter()
+        self.clock = ShowClock(config)
         self.sound = SoundRing()
         self.presenter = Presenter(config, self.sound, self.outlets)
         self.studios = studios(config, self.sound, self._made)
@@ -58,6 +61,7 @@ class Show:
         self.lag = LoopLag()
         self.latency = {stage: Window() for stage in ("music", "dance", "picture")} | self.presenter.latency
         self.performer = Performer(config, self.studios.set, self._styles)
+        self.performer.tapped = self.clock.tap.tap
         if self.presenter.anticipates:
             self.performer.listeners.append(self._trim)
         self._spent = np.zeros(3)
@@ -102,7 +106,9 @@ class Show:
             },
             "clock": {
                 "source": self.beat.source,
+                "exact": self.beat.source not in INEXACT,
                 "confidence": round(self.beat.confidence, 3),
+                "sources": self.clock.state(),
                 "stalls": self.stalls,
             },
             "tempo": round(self.beat.tempo, 2),
@@ -153,12 +159,14 @@ class Show:
         """Run until cancelled. Raises UserError where the show cannot begin."""
         try:
             self.source.start()
+            self.clock.start()
             await self.studios.start()
             async with asyncio.TaskGroup() as tasks:
                 for work in (self._feed(), self.presenter.run(), self._free_run(), self.lag.run()):
                     tasks.create_task(work)
         finally:
             self.source.close()
+            self.clock.stop()
             await self.studios.stop()
             self.performer.references.close()
 
@@ -196,7 +204,7 @@ class Show:
     def _hear(self, block: np.ndarray, at: float) -> None:
         index = self.sound.written
         self.meter.push(block)
-        self.sound.write(block)
+        self.sound.write(block, self.clock.beat(index, at))
         self.presenter.heard(index, at)
         self.studios.heard()
         if self.studios.missed:
@@ -212,6 +220,7 @@ class Show:
         self._free.remember(frame)
         if frame.index > self.presenter.newest:
             self.beat, self.performer.active = frame.beat, frame.params
+            self.clock.follow(frame.params.clock, frame.params.tempo)
         behind, lead = self.presenter.arrived(frame, frame.tokens), self.presenter.lead
         if behind is not None and self.studios.live and lead.came(behind, self.presenter.delay):
             self.studios.set_lead(lead.frames)

@@ -12,7 +12,7 @@ from engine.config import Config
 from engine.params import Moment, Params
 from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls, StudioProcess
-from engine.studio.process import Failed
+from engine.studio.process import Failed, Go
 from engine.studio.shared import SoundRing
 from xdancer.errors import UserError
 
@@ -35,7 +35,7 @@ class Handle(Protocol):
     @property
     def waiting(self) -> int: ...
     async def start(self) -> None: ...
-    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None: ...
+    def go(self, go: Go) -> None: ...
     def wake(self) -> None: ...
     def set(self, changes: Mapping[str, Any], moment: Moment) -> None: ...
     def set_lead(self, frames: int) -> None: ...
@@ -64,6 +64,7 @@ class Studios:
         self._began = False  # the current one has been told to go
         self._was_live = False  # and has caught up with the sound since
         self._progress = 0  # the frame of sound at which something was last made
+        self._beat = -1  # the number of the beat it was shown with
         self._rows: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=HISTORY)
         self._pause = PAUSE_FIRST
         self._first_word: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -154,10 +155,10 @@ class Studios:
         assert self._current
         self._began, self._was_live, self._progress = True, False, self._sound.written
         if not self._rows:
-            self._current.go(0, self.lead)
+            self._current.go(Go(0, self.lead))
             return
         danced, tokens = (np.stack(rows) for rows in zip(*self._rows, strict=True))
-        self._current.go(max(self.newest + 1 - self.lead, 0), self.lead, danced, tokens)
+        self._current.go(Go(max(self.newest + 1 - self.lead, 0), self.lead, danced, tokens, self._beat))
 
     def _ready(self, studio: Handle) -> None:
         self.info = studio.info
@@ -170,7 +171,7 @@ class Studios:
     def _take(self, studio: Handle, frame: StudioFrame) -> None:
         if studio is not self._current or frame.index <= self.newest:
             return
-        self._progress, self.newest = self._sound.written, frame.index
+        self._progress, self.newest, self._beat = self._sound.written, frame.index, frame.beat.beat
         self._was_live |= self.live
         self._rows.append((frame.danced, frame.tokens))
         if len(self._rows) % HISTORY == 0 and self.live:

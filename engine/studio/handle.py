@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from engine.config import Config
 from engine.params import MOMENTS, Moment, Params, Wishes
 from engine.studio import process
@@ -58,9 +56,9 @@ class StudioProcess:
         """Frames made and not yet taken."""
         return self._frames.waiting
 
-    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
-        """Begin, as `process.Go` has it."""
-        self._word = Go(first, lead, danced, tokens)
+    def go(self, go: Go) -> None:
+        """Begin."""
+        self._word = go
         self._deliver()
         self._heard.release()
 

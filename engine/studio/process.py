@@ -43,12 +43,13 @@ class Failed:
 @dataclass(frozen=True)
 class Go:
     """Begin with frame `first` of the sound, `lead` frames ahead; where there are rows (k, 5, 6) of an earlier studio,
-    go on from them."""
+    go on from them. `beat`: the number of the beat that the last of them was shown with."""
 
     first: int
     lead: int
     danced: np.ndarray | None = None
     tokens: np.ndarray | None = None
+    beat: int = -1
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, fr
                 return
             continue
         draw = sound.written - position <= BEHIND
-        made = studio.push(sound.read(position, position + 1), draw)
+        made = studio.push(sound.read(position, position + 1), draw, sound.clock(position, position + 1))
         position += 1
         for frame in made:
             while not frames.put(frame, PATIENCE):
@@ -137,5 +138,6 @@ def resume(studio: "Studio", sound: SoundRing, go: Go) -> int:
     # The sound before `first` was danced to; what is long over, or has fallen out of the ring, is only heard.
     oldest = sound.oldest
     begin = max(go.first, oldest, sound.written - LEAP)
-    studio.resume(sound.read(oldest, begin), oldest, go.danced, go.tokens)
+    rows, clock = (go.danced, go.tokens), sound.clock(oldest, begin)
+    studio.resume(sound.read(oldest, begin), oldest, *rows, go.beat, begin - go.first, clock)
     return begin

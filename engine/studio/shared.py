@@ -20,6 +20,7 @@ SOUND_FRAMES = 15 * SAMPLE_RATE // HOP  # what the stage keeps: 15 s
 SLOTS = 16  # frames made and not yet taken; a studio that finds none free waits
 AHEAD = 8  # beats ahead that are passed on
 PARAMS = 1024  # bytes of parameters as JSON; the longest style, escaped, takes half of them
+BEAT = np.dtype([("beat", "<f8", (8,)), ("ahead", "<f8", (AHEAD,)), ("source", "S16")])
 context: SpawnContext = multiprocessing.get_context("spawn")
 
 
@@ -28,11 +29,13 @@ class Behind(LookupError):
 
 
 class SoundRing:
-    """The last SOUND_FRAMES frames of stereo sound. The stage writes, studios read; `written` counts frames."""
+    """The last SOUND_FRAMES frames of stereo sound, each with the exact clock's beat at its end where there is one.
+    The stage writes, studios read; `written` counts frames."""
 
     def __init__(self) -> None:
         self._count = context.RawValue("q", 0)
         self._memory = context.RawArray("f", SOUND_FRAMES * HOP * 2)
+        self._clock = context.RawArray("b", SOUND_FRAMES * BEAT.itemsize)
 
     @property
     def written(self) -> int:
@@ -43,22 +46,34 @@ class SoundRing:
         """The oldest frame that is surely whole: the one before it may be under the writer's pen."""
         return max(0, self.written - SOUND_FRAMES + 1)
 
-    def write(self, block: np.ndarray) -> None:
-        """The next frame (HOP, 2)."""
-        self._view()[self.written % SOUND_FRAMES] = block
+    def write(self, block: np.ndarray, clock: BeatState | None = None) -> None:
+        """The next frame (HOP, 2), and the exact clock's beat at its end."""
+        place = self.written % SOUND_FRAMES
+        self._view()[place] = block
+        self._beats()[place] = _packed(clock) if clock else np.zeros((), BEAT)
         self._count.value += 1  # after the samples, so that a reader never sees a frame that is not there
 
     def read(self, first: int, stop: int) -> np.ndarray:
         """Frames first .. stop - 1 as samples (n, 2). Raises Behind where they are gone or not there yet."""
+        return self._frames(self._view(), first, stop).reshape(-1, 2)
+
+    def clock(self, first: int, stop: int) -> list[BeatState | None]:
+        """The exact clock's beat at the end of each of the frames first .. stop - 1. Raises as `read`."""
+        return [_unpacked(slot) if slot["source"] else None for slot in self._frames(self._beats(), first, stop)]
+
+    def _frames(self, ring: np.ndarray, first: int, stop: int) -> np.ndarray:
         if first < self.oldest or stop > self.written:
             raise Behind(f"frames {first}..{stop} of sound are not in {self.oldest}..{self.written}")
-        sound = self._view()[np.arange(first, stop) % SOUND_FRAMES].reshape(-1, 2)
+        frames: np.ndarray = ring[np.arange(first, stop) % SOUND_FRAMES]
         if first < self.oldest:
             raise Behind(f"frames from {first} on were overwritten")
-        return sound
+        return frames
 
     def _view(self) -> np.ndarray:
         return np.frombuffer(self._memory, np.float32).reshape(SOUND_FRAMES, HOP, 2)
+
+    def _beats(self) -> np.ndarray:
+        return np.frombuffer(self._clock, BEAT)
 
 
 def _slot(width: int, height: int) -> np.dtype:
@@ -69,9 +84,7 @@ def _slot(width: int, height: int) -> np.dtype:
             ("tokens", *row),
             ("danced", *row),
             ("pose", "<f4", (N_JOINTS, 3)),
-            ("beat", "<f8", (8,)),
-            ("ahead", "<f8", (AHEAD,)),
-            ("source", "S16"),
+            *((name, BEAT[name]) for name in BEAT.names or ()),
             ("level", "<f8"),
             ("spent", "<f8", (3,)),
             ("params", f"S{PARAMS}"),

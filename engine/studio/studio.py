@@ -1,12 +1,14 @@
 """The studio's work, without processes or clocks: sound in, frames of dance out."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
+from engine.clock.follow import Follower
 from engine.params import MOMENTS, Moment, Params, Wishes
 from engine.studio.frame import StudioFrame, beat_at
 from engine.studio.models import Models
@@ -25,6 +27,7 @@ class Studio:
         self._sound = np.zeros((0, 2), np.float32)
         self._analyzer = models.analyzer()
         self._first = 0  # the frame that the analyzer counts as 0
+        self._follower = Follower()
         self._dance = models.choreographer.stream(seed=params.seed, lead=lead)
         self._set_handles()
         self._inner, self._limbs = models.tokenizer.stream(), models.tokenizer.stream()
@@ -46,26 +49,43 @@ class Studio:
         """Change some parameters from the next frame, beat or bar on; at once where no beat is known."""
         self._wishes.put(changes, moment)
 
-    def push(self, samples: np.ndarray, draw: bool = True) -> list[StudioFrame]:
-        """Take stereo float32 (n, 2), n >= 0; return the frames they complete. `draw`: with pictures."""
+    def push(self, samples: np.ndarray, draw: bool = True, clock: Sequence[BeatState | None] = ()) -> list[StudioFrame]:
+        """Take stereo float32 (n, 2), n >= 0; return the frames they complete. `draw`: with pictures. `clock`: the
+        exact clock's beat at the end of each of these frames, where there is one."""
         frames: list[StudioFrame] = []
-        for music, seconds in self._hear(samples):
-            frames += self._make(music, seconds, draw)
+        for (music, seconds), exact in zip_longest(self._hear(samples), clock):
+            frames += self._make(self._timed(music, exact), seconds, draw)
         return frames
 
-    def resume(self, samples: np.ndarray, first: int, danced: np.ndarray, tokens: np.ndarray) -> None:
+    def resume(
+        self,
+        samples: np.ndarray,
+        first: int,
+        danced: np.ndarray,
+        tokens: np.ndarray,
+        beat: int,
+        leapt: int = 0,
+        clock: Sequence[BeatState | None] = (),
+    ) -> None:
         """Continue a dance that another studio began; only before the first `push`.
 
-        samples (n, 2): the sound from frame `first` on, as far as the dance has got; danced, tokens (k, 5, 6), k > 0:
-        the choreographer's last rows and the ones on show. What is pushed next is the sound after these.
+        samples (n, 2): the sound from frame `first` on, as far as the dance has got, and `leapt` frames of it that
+        nobody dances to any more; clock: as for `push`; danced, tokens (k, 5, 6), k > 0: the choreographer's last rows
+        and the ones on show; beat: the number of the beat that the last row was shown with. What is pushed next is the
+        sound after these.
         """
         self._first = first
-        heard = [music for music, _ in self._hear(samples)]
+        heard = [self._timed(music, exact) for (music, _), exact in zip_longest(self._hear(samples), clock)]
+        if heard:  # beats are counted on from there, though not all of their sound is left
+            shown = heard[max(len(heard) - 1 - leapt, 0)]
+            self._follower.count += beat - beat_at(shown.beat, self.lead).beat
         self._dance.recall(heard, danced, first + len(heard) + self.lead - len(danced))
         self._inner.decode(danced)
         pose = self._limbs.decode(tokens)[-1]
-        beat = heard[-1].beat if heard else BeatState()
-        self._last = StudioFrame(first + len(heard) + self.lead - 1, tokens[-1], danced[-1], pose, beat, -120.0, None)
+        clock_now = heard[-1].beat if heard else BeatState()
+        self._last = StudioFrame(
+            first + len(heard) + self.lead - 1, tokens[-1], danced[-1], pose, clock_now, -120.0, None
+        )
 
     def _hear(self, samples: np.ndarray) -> list[tuple[MusicFrame, float]]:
         """The music frames that `samples` complete, numbered as the show numbers them, and the time each took."""
@@ -78,6 +98,11 @@ class Studio:
             (music,) = self._analyzer.push(sound[k * HOP : (k + 1) * HOP].mean(axis=1))
             heard.append((_shifted(music, self._first), time.perf_counter() - began))
         return heard
+
+    def _timed(self, music: MusicFrame, exact: BeatState | None) -> MusicFrame:
+        """The frame with the beat that is to be danced to."""
+        beat = self._follower.step((music.index + 1) / FPS, music.beat, exact, self.params)
+        return replace(music, beat=beat)
 
     def _set_handles(self) -> None:
         self._dance.seed = self.params.seed

@@ -122,6 +122,32 @@ async def test_keys_recall_presets_and_switch(page: Page) -> None:
         await wanted(page, pretended, energy=1.0)
 
 
+async def test_the_tempo_is_tapped_doubled_and_nudged(page: Page) -> None:
+    async with show(free_port()) as (web, pretended):
+        await opened(page, web.address + "control")
+        taps: list[float] = []
+        pretended.performer.tap = taps.append
+        await page.keyboard.press("t")
+        await page.get_by_role("button", name="Tap").tap()
+        async with asyncio.timeout(PATIENCE):
+            while len(taps) < 2:
+                await page.wait_for_timeout(20)
+        await page.locator("#double").tap()
+        await wanted(page, pretended, tempo_scale=2.0)
+        await until(page, "document.getElementById('tempo_scale-now').textContent === '×2'")
+        await page.locator("#halve").tap()
+        await wanted(page, pretended, tempo_scale=1.0)
+        await page.locator("#later").tap()
+        async with asyncio.timeout(PATIENCE):
+            while pretended.params["nudge_ms"] <= 0:
+                await page.wait_for_timeout(20)
+        await page.get_by_label("Clock").select_option("fixed")
+        await wanted(page, pretended, clock="fixed")
+        await page.get_by_label("Fixed tempo").fill("96")
+        await page.keyboard.press("Enter")
+        await wanted(page, pretended, tempo=96.0)
+
+
 async def test_a_preset_is_saved_where_there_is_a_file(page: Page, tmp_path: Path) -> None:
     async with show(free_port()) as (web, _):
         await opened(page, web.address + "control")

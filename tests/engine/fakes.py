@@ -12,7 +12,7 @@ from engine.soak.virtual import VirtualLoop, run_virtually
 from engine.stage.frame import ShowFrame
 from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls
-from engine.studio.process import Failed
+from engine.studio.process import Failed, Go
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import HOP, BeatState
 
@@ -63,7 +63,7 @@ class FakeStudio:
         self.waiting, self.pid = 0, None
         self.params, self.moment = params, ""
         self.active = params
-        self.went: tuple[int, np.ndarray | None] | None = None
+        self.went: Go | None = None
         self.stopped = self.mute = False
         self.holds = True  # parameters take hold as soon as they are set
         self._lead = 0
@@ -84,9 +84,10 @@ class FakeStudio:
         self.info = {"tokenizer": "fake", "styles": ["street"]}
         self._calls.ready(self)  # type: ignore[arg-type]
 
-    def go(self, first: int, lead: int, danced: np.ndarray | None = None, tokens: np.ndarray | None = None) -> None:
-        self.went = (first, danced)
-        self._position, self._lead, self._next = first, lead, first + lead if danced is not None else 0
+    def go(self, go: Go) -> None:
+        self.went = go
+        self._position, self._lead = go.first, go.lead
+        self._next = go.first + go.lead if go.danced is not None else 0
         self.wake()
 
     def wake(self) -> None:
@@ -109,7 +110,8 @@ class FakeStudio:
         pose = np.full((60, 3), 0.5, np.float32)
         pose[:, 0] = index
         picture = np.full((*self._size, 3), index % 256, np.uint8)
-        made = StudioFrame(index, row, row, pose, BeatState(120.0), -20.0, picture, params=self.active, lead=lead)
+        beat = BeatState(120.0, beat=index // 15)
+        made = StudioFrame(index, row, row, pose, beat, -20.0, picture, params=self.active, lead=lead)
         self._calls.made(self, made)  # type: ignore[arg-type]
 
     def set(self, changes: Mapping[str, Any], moment: Moment) -> None:

@@ -14,6 +14,7 @@ import pytest
 import rtmidi
 import yaml
 
+from engine.clock.midi import MidiClock
 from engine.config import Config, load
 from engine.control import midi
 from engine.control.desk import Desk
@@ -103,6 +104,27 @@ async def test_learn_turn_unplug_and_plug_in_again(controller: Any, performer: P
     assert again.midi_params.map == {"control 3 21": "energy"}
 
 
+async def test_a_sequencers_clock_is_followed(controller: Any, performer: Performer) -> None:
+    desk = Desk(load(None, ["midi.port=launch control"]), performer)
+    clock, loop = MidiClock(desk.midi), asyncio.get_running_loop()
+    await desk.start()
+    await eventually(lambda: desk.midi.status.startswith("listening to Launch Control"))
+    assert clock.beat(0, loop.time()) is None and clock.status.endswith("no clock")
+    controller.send_message([0xFA])
+    began = loop.time()
+    for tick in range(96):  # four beats of 125 a minute
+        await asyncio.sleep(max(0.0, began + tick * 60 / 125 / 24 - loop.time()))
+        controller.send_message([0xF8])
+    await eventually(lambda: clock._ticks == 96)
+    state = clock.beat(0, began + 2.0)
+    assert state is not None and state.source == "midi" and state.tempo == pytest.approx(125, rel=0.1)
+    assert abs(state.beat + state.beat_phase - 2.0 * 125 / 60) < 0.25  # a machine that is busy sends late
+    controller.send_message([0xFC])
+    await eventually(lambda: clock.beat(0, loop.time()) is None)
+    await desk.stop()
+    controller.delete()
+
+
 class Keys:
     """A controller in hand: messages go straight in."""
 
@@ -110,7 +132,7 @@ class Keys:
         port = MidiPort("off")
         port._loop = asyncio.get_running_loop()
         self.knobs = Knobs(performer.set, lambda: performer.params)
-        self.params = MidiParams(MidiSettings(**settings), port, self.knobs, performer.presets.all)
+        self.params = MidiParams(MidiSettings(**settings), port, self.knobs, performer.presets.all, performer.tap)
         self.port = port
 
     def play(self, *messages: mido.Message) -> None:

@@ -47,7 +47,7 @@ async def desk() -> AsyncIterator[Desk]:
     performer = Performer(config, lambda changes, moment: None, lambda: ["house"])
     server = OscServer(OscSettings(port=0))
     knobs = Knobs(performer.set, lambda: performer.params)
-    OscParams(server, knobs)
+    OscParams(server, knobs, performer.tap)
     await server.start()
     yield Desk(server, performer)
     server.stop()

@@ -11,6 +11,7 @@ import yaml
 
 import engine.mqtt
 from engine.mqtt import messages
+from engine.params import Params
 from xdancer.music.frame import BeatState
 from xdancer.pose.layout import JOINTS
 
@@ -125,3 +126,14 @@ def test_the_asyncapi_document_has_every_topic_and_schema() -> None:
             assert (ROOT / "docs" / message["payload"]["$ref"]).exists()
     for operation in document["operations"].values():
         assert operation["channel"]["$ref"].rsplit("/", 1)[1] in document["channels"]
+
+
+def test_params_fit_their_schema_and_every_one_can_be_set() -> None:
+    params = {**Params().model_dump(), "apply": "frame"}
+    check("params", messages.Envelope("main", "s1").write("params", 0.0, params))
+    check("params/set", json.dumps(params).encode())
+    schema = json.loads((SCHEMAS / "params-set.json").read_text())
+    assert set(schema["properties"]) == {*params, "preset", "tap"}
+    for wrong in ({"tempo_scale": 3}, {"clock": "sundial"}, {"tempo": 5}, {"nudge_beats": 9}):
+        with pytest.raises(jsonschema.ValidationError):
+            check("params/set", json.dumps(wrong).encode())

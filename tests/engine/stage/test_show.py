@@ -109,9 +109,10 @@ def test_a_studio_that_dies_is_replaced_by_the_spare_and_the_show_goes_on() -> N
     shown = indices(memory.shown_at)
     assert shown == list(range(len(shown))) and len(shown) > 290
     assert len(FakeStudio.all) == 3 and FakeStudio.all[2].went is None  # a new spare
-    first, danced = FakeStudio.all[1].went or (0, None)
-    assert danced is not None and len(danced) == 128  # the last rows, the newest last
-    assert (danced[:, 0, 0] == np.arange(first - 128, first) % 512).all()
+    went = FakeStudio.all[1].went
+    assert went is not None and went.danced is not None and len(went.danced) == 128  # the last rows, the newest last
+    assert (went.danced[:, 0, 0] == np.arange(went.first - 128, went.first) % 512).all()
+    assert went.beat == (went.first - 1) // 15
 
 
 def test_without_a_spare_the_stage_dances_the_last_beat() -> None:

@@ -15,6 +15,8 @@ from models import tiny_choreographer, tiny_tokenizer
 
 from engine.audio.files import file_source, read_file
 from engine.cli.render import hops
+from engine.clock.fixed import FixedClock
+from engine.clock.settings import ClockSettings
 from engine.config import Config, load
 from engine.stage.show import Show
 from engine.stage.studios import Studios
@@ -48,7 +50,11 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rendered(config: Config, song: Path) -> np.ndarray:
     studio = Studio(load_models(config), config.params())
-    return np.stack([frame.tokens for block in hops(read_file(song)) for frame in studio.push(block, draw=False)])
+    fixed = FixedClock(config.clock.tempo) if config.clock.source == "fixed" else None
+    tokens = []
+    for n, block in enumerate(hops(read_file(song))):
+        tokens += [frame.tokens for frame in studio.push(block, False, [fixed.beat(n, 0.0) if fixed else None])]
+    return np.stack(tokens)
 
 
 async def played(config: Config, song: Path, kill_at: int | None = None) -> tuple[Show, Memory]:
@@ -77,8 +83,11 @@ async def played(config: Config, song: Path, kill_at: int | None = None) -> tupl
     return show, memory
 
 
-async def test_live_makes_the_tokens_that_render_makes(config: Config, song: Path) -> None:
+@pytest.mark.parametrize("clock", ["audio", "fixed"])
+async def test_live_makes_the_tokens_that_render_makes(config: Config, song: Path, clock: str) -> None:
+    config = config.model_copy(update={"clock": ClockSettings(source=clock, tempo=100)})
     _, memory = await played(config, song)
+    assert {frame.beat.source for _, frame in memory.made_at if frame.tokens is not None} == {clock}
     danced = {frame.index: frame.tokens for _, frame in memory.made_at if frame.tokens is not None}
     assert len(danced) > 60  # all of them, but for a machine so busy that the studio does not run for a second
     for index, tokens in enumerate(rendered(config, song)[:FRAMES]):
@@ -92,6 +101,8 @@ async def test_after_a_crash_the_same_dance_goes_on(config: Config, song: Path) 
     assert [frame.index for _, frame in memory.shown_at] == list(range(len(memory.shown_at)))
     again = [frame for _, frame in memory.made_at if frame.tokens is not None and frame.index < FRAMES]
     assert again[-1].index > 60
+    counts = [frame.beat.beat for frame in again]
+    assert set(np.diff(counts)) <= {0, 1} and counts[-1] > counts[0]
     # All rows and all the sound were kept, so that the new studio knows what the old one knew.
     for frame in again:
         np.testing.assert_array_equal(frame.tokens, expected[frame.index])
@@ -123,7 +134,7 @@ def test_a_studio_that_takes_over_leaves_out_what_is_long_over() -> None:
     class Heard:
         lead = 0
 
-        def resume(self, samples: np.ndarray, first: int, danced: np.ndarray, tokens: np.ndarray) -> None:
+        def resume(self, samples: np.ndarray, first: int, *of: object) -> None:
             self.got = (len(samples) // HOP, first)
 
     ring, rows, studio = SoundRing(), np.zeros((4, 5, 6), np.int16), Heard()
@@ -133,6 +144,9 @@ def test_a_studio_that_takes_over_leaves_out_what_is_long_over() -> None:
         assert resume(studio, ring, Go(first, 0, rows, rows)) == begin  # type: ignore[arg-type]
         assert studio.got == (begin, 0)
     assert resume(studio, ring, Go(0, 0)) == 0  # type: ignore[arg-type]
+
+
+BEAT = BeatState(120.5, 0.25, 0.5, 7, 1, 4, 0.75, None, (2.0, 2.5), "link")
 
 
 def frame(index: int, drawn: bool = True) -> StudioFrame:
@@ -166,12 +180,15 @@ def test_a_full_ring_refuses_and_overwrites_nothing() -> None:
 def test_the_sound_ring_gives_what_it_still_has() -> None:
     ring = SoundRing()
     for index in range(SOUND_FRAMES + 20):
-        ring.write(np.full((HOP, 2), index, np.float32))
+        ring.write(np.full((HOP, 2), index, np.float32), BEAT if index % 2 else None)
     assert (ring.written, ring.oldest) == (SOUND_FRAMES + 20, 21)
     assert ring.read(21, 23)[:, 0].tolist() == [21.0] * HOP + [22.0] * HOP
     for first, stop in ((20, 22), (SOUND_FRAMES + 19, SOUND_FRAMES + 21)):
         with pytest.raises(LookupError):
             ring.read(first, stop)
+        with pytest.raises(LookupError):
+            ring.clock(first, stop)
+    assert ring.clock(21, 24) == [BEAT, None, BEAT]
 
 
 async def test_a_studio_that_is_behind_hears_of_a_blackout_before_it_has_caught_up(config: Config) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import tiny_choreographer, tiny_tokenizer
 
+from engine.clock.source import exact
 from engine.params import Params
 from engine.studio.frame import StudioFrame, beat_at
 from engine.studio.models import Models
@@ -91,6 +92,28 @@ def test_silence_and_nothing_at_all(models: Models) -> None:
     assert len(frames) == 60 and all(np.isfinite(frame.pose).all() for frame in frames)
 
 
+def test_an_exact_clock_leads_and_a_new_studio_follows_it_on(models: Models) -> None:
+    clock = [exact((n + 1) / 30 * 100 / 60, 100.0, "link") if n >= 30 else None for n in range(120)]
+    whole = Studio(models, Params(seed=3)).push(SOUND, draw=False, clock=clock)
+    assert [frame.beat.source for frame in whole] == ["audio"] * 30 + ["link"] * 90
+    assert whole[-1].beat.tempo == 100.0 and whole[-1].beat.beat_phase == pytest.approx(4.0 * 100 / 60 % 1, abs=1e-9)
+    heard = dance(models, Params(seed=3))
+    assert any((a.tokens != b.tokens).any() for a, b in zip(whole, heard, strict=True))  # it reaches the dance
+    studio = Studio(models, Params(seed=3))
+    pieces = [
+        frame
+        for n in range(120)
+        for frame in studio.push(SOUND[n * 1600 : (n + 1) * 1600], draw=False, clock=clock[n : n + 1])
+    ]
+    rows = [np.stack(rows) for rows in zip(*((f.danced, f.tokens) for f in whole[:90]), strict=True)]
+    other = Studio(models, Params(seed=3))
+    other.resume(SOUND[: 90 * 1600], 0, *rows, whole[89].beat.beat, clock=clock[:90])
+    rest = [frame for n in range(90, 120) for frame in other.push(SOUND[n * 1600 : (n + 1) * 1600], False, [clock[n]])]
+    for a, b, c in zip(whole, pieces, [*whole[:90], *rest], strict=True):
+        assert (a.tokens == b.tokens).all() and a.beat == b.beat
+        assert (a.tokens == c.tokens).all() and a.beat == c.beat
+
+
 class SteadyAnalyzer:
     """A beat every 15 frames, a bar every 60: frame 14, 29, … end on a beat."""
 
@@ -124,7 +147,7 @@ def test_another_studio_goes_on_with_the_dance(models: Models) -> None:
     frames = dance(models, Params(seed=5))
     rows = [np.stack(rows) for rows in zip(*((f.danced, f.tokens) for f in frames[:90]), strict=True)]
     other = Studio(models, Params(seed=5))
-    other.resume(SOUND[: 90 * 1600], 0, *rows)
+    other.resume(SOUND[: 90 * 1600], 0, *rows, frames[89].beat.beat)
     rest = other.push(SOUND[90 * 1600 :], draw=False)
     assert [frame.index for frame in rest] == list(range(90, len(frames)))
     for a, b in zip(frames[90:], rest, strict=True):
@@ -136,11 +159,13 @@ def test_going_on_from_part_of_the_sound_keeps_the_numbers(models: Models) -> No
     frames = dance(models, Params(seed=5))
     rows = [np.stack(rows) for rows in zip(*((f.danced, f.tokens) for f in frames[60:90]), strict=True)]
     other = Studio(models, Params(seed=5))
-    other.resume(SOUND[40 * 1600 : 90 * 1600], 40, *rows)
+    other.resume(SOUND[40 * 1600 : 90 * 1600], 40, *rows, frames[89].beat.beat)
     rest = other.push(SOUND[90 * 1600 :], draw=False)
     assert [frame.index for frame in rest] == list(range(90, len(frames)))
     struck = [frame.beat.struck for frame in rest if frame.beat.struck is not None]
     assert all(time >= 90 / 30 - 1 for time in struck)
+    counts = [frame.beat.beat for frame in (frames[89], *rest)]
+    assert set(np.diff(counts)) == {0, 1}
 
 
 def test_beat_at_carries_the_clock_on() -> None:
