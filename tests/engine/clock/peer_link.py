@@ -1,6 +1,7 @@
 """A Link peer as a DJ's program is one: argv are its tempo and, where it is to change it, another and when (s)."""
 
 import asyncio
+import signal
 import sys
 import time
 
@@ -20,4 +21,6 @@ async def main(tempo: float, later: float | None = None, after: float = 0.0) -> 
         await asyncio.sleep(0.05)
 
 
+# Ends as on Ctrl-C, which a process that was begun in the background may not hear.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 asyncio.run(main(*map(float, sys.argv[1:])))

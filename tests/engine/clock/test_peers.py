@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -67,7 +66,7 @@ class Peer:
             self.said.append((at, beat, tempo))
 
     async def __aexit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGINT)  # as a program ends that says goodbye
+        self._process.terminate()
         await self._process.wait()
         await self._reading
 
