@@ -1,7 +1,8 @@
 """`xdancer evaluate renderer`: people that training never saw, drawn from tokens and one other picture of them.
 
 Figures on windows of 16 frames: PSNR and SSIM on the person, and flicker (how much more neighbouring frames differ than
-the true ones do), for the offline and the live schedule, beside repeating the reference.
+the true ones do), for the offline and the live schedule, beside the reference carried limb by limb without the
+networks, and the reference repeated.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from xdancer import weights
 from xdancer.errors import UserError
+from xdancer.renderer.diffusion.carry import carried, cut_out
 from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
 from xdancer.renderer.diffusion.renderer import load
 from xdancer.renderer.diffusion.schedules import WINDOW
@@ -25,7 +27,7 @@ from xdancer.training.renderer.samples import drawn, rolled
 from xdancer.training.renderer.scenes import Scenes, gathered
 
 FRAMES = 2 * WINDOW  # drawn of each scene, so that the live window rolls
-WAYS = ("offline", "live", "reference")
+WAYS = ("offline", "live", "carried", "reference")
 SSIM_SIDE = 7  # px
 STRIP = 8  # frames of a film strip
 
@@ -73,9 +75,11 @@ def evaluate(
         pictures, person = darkroom.draw(scene)
         reference, true, mask = pictures[0, :1], pictures[0, 1:], person[0, 1:, 0].cpu().numpy()
         told, placed = scene["tokens"][0], scene["poses"][0]
+        posed = (reference, scene["posed"].to(device))
         made = {
-            "offline": drawn(model, reference, told, placed, steps, number),
-            "live": rolled(model, reference, told, placed, number),
+            "offline": drawn(model, posed, told, placed, steps, number),
+            "live": rolled(model, posed, told, placed, number),
+            "carried": carried(cut_out(*posed), scene["poses"].to(device))[0][0],
             "reference": reference.expand_as(true),
         }
         seen = to_pictures(true)

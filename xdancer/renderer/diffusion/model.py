@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.autoencoder import REACH, AutoencoderShape, SmallAutoencoder
 from xdancer.renderer.diffusion.blocks import Memory
+from xdancer.renderer.diffusion.carry import Carry, Cutout, carried, cut_out
 from xdancer.renderer.diffusion.guider import PoseGuider, skeletons
 from xdancer.renderer.diffusion.motion import MotionDecoder, MotionShape
 from xdancer.renderer.diffusion.noise import NoiseSchedule
@@ -23,20 +24,21 @@ CLIP_MEAN, CLIP_DEVIATION, CLIP_SIDE = (0.48145466, 0.4578275, 0.40821073), (0.2
 class ModelShape:
     """Sizes of a renderer. It is led by a motion decoder, or, where `guider` is given, by drawn skeletons.
 
-    size: height and width of its pictures, px, multiples of 8.
+    size: height and width of its pictures, px, multiples of 8. carry: it also sees the reference carried to each pose.
     """
 
     size: tuple[int, int] = (224, 128)
     unet: UNetShape = field(default_factory=UNetShape)
     motion: MotionShape | None = None
     guider: tuple[int, ...] | None = None
+    carry: bool = False
     autoencoder: AutoencoderShape | None = field(default_factory=AutoencoderShape)
     noise: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         parts = {"unet": self.unet, "motion": self.motion, "autoencoder": self.autoencoder}
         named = {name: part.to_dict() for name, part in parts.items() if part is not None}
-        return {"size": self.size, "noise": self.noise, "guider": self.guider, **named}
+        return {"size": self.size, "noise": self.noise, "guider": self.guider, "carry": self.carry, **named}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelShape":
@@ -59,16 +61,19 @@ LIVE = ModelShape(
         context=0, groups=16, longest=16,
     ),
     motion=MotionShape(widths=(96, 64, 48), base=(7, 4), motion=256, longest=16, positions=True),
+    carry=True,
     autoencoder=AutoencoderShape(latent=8, encoder=(32, 64, 96), decoder=(32, 64, 96)),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What the networks hold of a reference picture, made once: keys and values, and CLIP's word for it (B, 1, D)."""
+    """What the networks hold of a reference picture, made once: keys and values, CLIP's word for it (B, 1, D), and,
+    where its pose is known, what is carried to other poses."""
 
     memory: Memory
     context: Tensor | None = None
+    cutout: Cutout | None = None
 
 
 class DiffusionModel(nn.Module):
@@ -87,6 +92,7 @@ class DiffusionModel(nn.Module):
         self.reference = UNet(shape.unet, temporal=False, head=False)
         self.motion = MotionDecoder(shape.motion, shape.unet.entries) if shape.motion else None
         self.guider = PoseGuider(shape.unet.channels[0], shape.guider) if shape.guider else None
+        self.carry = Carry(shape.unet.latent, shape.unet.channels[0]) if shape.carry else None
         if autoencoder is None:
             if shape.autoencoder is None:
                 raise ValueError("no autoencoder: give its shape, or one of Stable Diffusion's")
@@ -95,16 +101,29 @@ class DiffusionModel(nn.Module):
         self.image_encoder: Any = image_encoder
         self.noise = NoiseSchedule(**shape.noise)
 
-    def look(self, pictures: Tensor) -> Sight:
-        """What is to be remembered of reference pictures (B, 3, H, W) in [-1, 1]."""
-        return self.see(self.autoencoder.encode(pictures), pictures)
+    def look(self, pictures: Tensor, poses: Tensor | None = None) -> Sight:
+        """What is to be remembered of reference pictures (B, 3, H, W) in [-1, 1], of people in poses (B, 60, 3)."""
+        return self.see(self.autoencoder.encode(pictures), pictures, poses)
 
-    def see(self, latents: Tensor, pictures: Tensor | None = None) -> Sight:
-        """As `look`, of latents (B, C, h, w) that are there already; CLIP, where there is one, needs the pictures."""
+    def see(self, latents: Tensor, pictures: Tensor | None = None, poses: Tensor | None = None) -> Sight:
+        """As `look`, of latents (B, C, h, w) that are there already; CLIP and what is carried need the pictures."""
         context = None
         if self.shape.unet.context:
             context = self.describe(pictures) if pictures is not None else self._nothing(len(latents), latents)
-        return Sight(self.unet.remember(self.reference.observe(latents, context)), context)
+        known = self.carry is not None and pictures is not None and poses is not None
+        cutout = cut_out(pictures.float(), poses) if known else None  # type: ignore[union-attr, arg-type]
+        return Sight(self.unet.remember(self.reference.observe(latents, context)), context, cutout)
+
+    @torch.no_grad()
+    def carried(self, sight: Sight, poses: Tensor) -> Tensor | None:
+        """The reference carried to poses (B, F, 60, 3), as `lead` takes it: latents and masks (B, F, C + MASKS, h, w);
+        None where the reference's own pose is not known."""
+        if sight.cutout is None:
+            return None
+        pictures, masks = (v.flatten(0, 1) for v in carried(sight.cutout, poses))
+        latents = self.autoencoder.encode(pictures.to(self.unet.conv_in.weight.dtype))
+        both = torch.cat([latents, F.avg_pool2d(masks, REACH).to(latents)], dim=1)
+        return both.unflatten(0, poses.shape[:2])
 
     def describe(self, pictures: Tensor) -> Tensor:
         """CLIP's embedding (B, 1, D) of pictures (B, 3, H, W) in [-1, 1]; zeros without an image encoder."""
@@ -118,9 +137,17 @@ class DiffusionModel(nn.Module):
     def _nothing(self, batch: int, like: Tensor) -> Tensor:
         return like.new_zeros(batch, 1, self.shape.unet.context)
 
-    def lead(self, tokens: Tensor | None, poses: Tensor, height: int, width: int) -> list[Tensor]:
-        """Tokens (B, F, 30) or None and poses (B, F, 60, 3) in canvas px -> maps for the UNet, whose latents measure
-        `height` x `width`."""
+    def lead(
+        self, tokens: Tensor | None, poses: Tensor, height: int, width: int, carried: Tensor | None = None
+    ) -> list[Tensor]:
+        """Tokens (B, F, 30) or None, poses (B, F, 60, 3) in canvas px and what is `carried` to them -> maps for the
+        UNet, whose latents measure `height` x `width`."""
+        maps = self._led(tokens, poses, height, width)
+        if self.carry is not None and carried is not None:
+            maps[0] = maps[0] + self.carry(carried.flatten(0, 1)).unflatten(0, carried.shape[:2])
+        return maps
+
+    def _led(self, tokens: Tensor | None, poses: Tensor, height: int, width: int) -> list[Tensor]:
         if self.motion is not None:
             return self.motion(tokens, poses, height, width)
         assert self.guider is not None

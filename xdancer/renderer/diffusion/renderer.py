@@ -1,8 +1,9 @@
 """`Renderer`: pose tokens and one picture of a person in, pictures of that person dancing out."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,30 +11,47 @@ from torch import Tensor
 
 from xdancer import weights
 from xdancer.errors import UserError
-from xdancer.pose.layout import N_JOINTS, TOKENS_PER_FRAME, check_tokens
+from xdancer.pose.detector import PoseDetector, standing
+from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, N_JOINTS, TOKENS_PER_FRAME, check_tokens
 from xdancer.renderer import reference as references
 from xdancer.renderer.diffusion import loaders
 from xdancer.renderer.diffusion.autoencoder import REACH
 from xdancer.renderer.diffusion.model import DiffusionModel, ModelShape, Sight, to_pictures, to_tensor
 from xdancer.renderer.diffusion.motion import MotionShape
-from xdancer.renderer.diffusion.schedules import Rolling, offline
+from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW, Rolling, offline
 from xdancer.tokenizer import PoseTokenizer
 
-Frame = tuple[np.ndarray, np.ndarray]  # one frame's tokens (30,) and pose (60, 3)
 FOREIGN = ("*.pth", "*.json", "*.safetensors", "*.bin", "*.md")  # what is fetched of a hub id
 FOREIGN_SIZE = (896, 512)
+CHUNK = WINDOW // LEVELS  # frames that become clean together
+OWN = "reference.png"  # the person a folder of weights brings along
 BORROWED = ("autoencoder.", "image_encoder.")  # parts of Stable Diffusion that training leaves as they are
+
+
+class Frame(NamedTuple):
+    """A frame's tokens (30,) and pose (60, 3), and the reference carried to it, where its own pose is known."""
+
+    tokens: np.ndarray
+    pose: np.ndarray
+    carried: Tensor | None
 
 
 class Renderer:
     """One person, from one picture, in any pose.
 
-    The weights are shared by all streams; each stream has its state. `reference` may be set again while streams run:
-    they show the new person from their next pass on.
+    The weights are shared by all streams; each stream has its state. `wear` changes the person while streams run: they
+    show the new one from their next chunk on.
     """
 
-    def __init__(self, model: DiffusionModel, reference: references.Picture, tokenizer: PoseTokenizer) -> None:
-        """Raises UserError where `reference` is not a usable picture."""
+    def __init__(
+        self,
+        model: DiffusionModel,
+        reference: references.Picture,
+        tokenizer: PoseTokenizer,
+        pose: np.ndarray | None = None,
+        detector: PoseDetector | None = None,
+    ) -> None:
+        """Raises UserError where `reference` is not a usable picture. `pose`, `detector`: as for `wear`."""
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.height, self.width = model.shape.size
@@ -41,20 +59,24 @@ class Renderer:
         self.reads_tokens = True
         self.device = next(model.parameters()).device
         self.dtype = model.unet.conv_in.weight.dtype
-        self.reference = reference
+        self.detector = detector
+        self.wear(reference, pose)
 
     @classmethod
     def from_pretrained(
         cls,
         name: str = "live",
         *,
-        reference: references.Picture,
+        reference: references.Picture | None = None,
+        pose: np.ndarray | None = None,
+        detector: PoseDetector | None = None,
         tokenizer: PoseTokenizer | str = "live",
         device: str | None = None,
         size: tuple[int, int] | None = None,
     ) -> "Renderer":
         """Load a shipped name ("live"), a folder of ours, of Stable Diffusion 1.5 or of Moore-AnimateAnyone's layout,
-        or a hub id. `size` (H, W) is for the latter two; ours draw in the size they were trained in.
+        or a hub id. `size` (H, W) is for the latter two; ours draw in the size they were trained in, and bring a person
+        along, for where `reference` is None. `pose`, `detector`: as for `wear`.
 
         A renderer trained with another tokenizer draws from joints alone. Raises UserError where something is missing
         or damaged.
@@ -69,7 +91,9 @@ class Renderer:
         model, trained_with = load(folder, size)
         where = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.float16 if where.startswith("cuda") else torch.float32
-        renderer = cls(model.to(where, dtype), reference, known)
+        if reference is None:
+            reference, pose = own(folder)
+        renderer = cls(model.to(where, dtype), reference, known, pose, detector)
         renderer.reads_tokens = trained_with in ("", known.sha256)
         return renderer
 
@@ -78,17 +102,29 @@ class Renderer:
         """The reference picture as it is used, uint8 (H, W, 3)."""
         return self._reference
 
-    @reference.setter
-    def reference(self, picture: references.Picture) -> None:
-        self._reference = references.load(picture, self.height, self.width)
+    def wear(self, picture: references.Picture, pose: np.ndarray | None = None) -> None:
+        """Draw the person in `picture` from now on, who stands there in `pose`: (60, 3), in canvas px of the picture
+        fitted to the canvas. Without it the detector finds it; without one, `guessed` is set and somebody who stands
+        upright is assumed. Raises UserError where it is not a usable picture, or the detector finds nobody."""
+        fitted = references.load(picture, self.height, self.width)
+        guessed = False
+        if pose is None and self.model.carry is not None:
+            if self.detector is not None:
+                pose = self.detector.detect(references.load(picture, CANVAS_HEIGHT, CANVAS_WIDTH))
+            else:
+                pose, guessed = standing(), True
         with torch.no_grad():
-            # One assignment: a stream in another thread sees the old person or the new one.
-            self._sight = self.model.look(to_tensor(self._reference)[None].to(self.device, self.dtype))
+            pictures = to_tensor(fitted)[None].to(self.device, self.dtype)
+            poses = None if pose is None else torch.from_numpy(pose.astype(np.float32))[None].to(self.device)
+            sight = self.model.look(pictures, poses)
+        # The sight in one assignment: a stream in another thread sees the old person or the new one.
+        self._sight, self._reference, self.guessed = sight, fitted, guessed
 
-    def stream(self, seed: int = 0, stride: int = 1, sharp: bool = False) -> "PictureStream":
+    def stream(self, seed: int = 0, stride: int = 1, sharp: bool = False, levels: int = LEVELS) -> "PictureStream":
         """Pictures while tokens arrive. `stride` draws every k-th frame (1 to 4); `sharp` gives twice the size, where
-        the autoencoder can. Raises ValueError for a stride it was not made for."""
-        return PictureStream(self, seed, stride, sharp)
+        the autoencoder can. `levels` passes make a picture, 1 to 4: fewer are faster and wait for less of the dance.
+        Raises ValueError for what it was not made for."""
+        return PictureStream(self, seed, stride, sharp, levels)
 
     @torch.no_grad()
     def render(
@@ -103,7 +139,7 @@ class Renderer:
         """A whole clip: tokens (T, 5, 6) to pictures uint8 (T, H, W, 3), all frames denoised together."""
         tokens = check_tokens(tokens)
         poses = self.tokenizer.decode(tokens)
-        frames = [(row.reshape(-1), pose) for row, pose in zip(tokens, poses, strict=True)]
+        frames = self.frames(tokens, poses)
         if not frames:
             return self._nothing(sharp)
         noise = torch.stack([self.noise_of(seed, n) for n in range(len(frames))])
@@ -117,15 +153,29 @@ class Renderer:
 
     def denoise(self, latents: Tensor, timesteps: Tensor, frames: Sequence[Frame]) -> Tensor:
         """What the networks say of a window of latents (F, C, h, w) at timesteps (F,)."""
-        poses = torch.from_numpy(np.stack([pose for _, pose in frames])).to(self.device)[None]
+        poses = torch.from_numpy(np.stack([frame.pose for frame in frames])).to(self.device)[None]
         tokens = None
         if self.reads_tokens:
-            tokens = torch.from_numpy(np.stack([row for row, _ in frames]).astype(np.int64)).to(self.device)[None]
+            tokens = torch.from_numpy(np.stack([frame.tokens for frame in frames]).astype(np.int64)).to(self.device)[
+                None
+            ]
         assert poses.shape[2] == N_JOINTS and (tokens is None or tokens.shape[2] == TOKENS_PER_FRAME)
-        maps = self.model.lead(tokens, poses, *latents.shape[-2:])
+        moved = [frame.carried for frame in frames if frame.carried is not None]
+        carried = torch.stack(moved)[None] if len(moved) == len(frames) else None
+        maps = self.model.lead(tokens, poses, latents.shape[-2], latents.shape[-1], carried)
         sight: Sight = self._sight
         said = self.model.predict(latents[None].to(self.dtype), timesteps[None], maps, sight, self.guidance)
         return said[0].float()
+
+    @torch.no_grad()
+    def frames(self, tokens: np.ndarray, poses: np.ndarray) -> list[Frame]:
+        """Tokens (T, 5, 6) and poses (T, 60, 3) as `denoise` takes them, the person carried to each pose."""
+        moved: list[Tensor | None] = []
+        for start in range(0, len(poses), WINDOW):
+            some = torch.from_numpy(poses[start : start + WINDOW]).to(self.device)[None]
+            carried = self.model.carried(self._sight, some)
+            moved += [None] * some.shape[1] if carried is None else list(carried[0])
+        return [Frame(row.reshape(-1), pose, m) for row, pose, m in zip(tokens, poses, moved, strict=True)]
 
     def noise_of(self, seed: int, frame: int) -> Tensor:
         """The noise that frame number `frame` begins as: (C, h, w), the same on every machine."""
@@ -147,19 +197,22 @@ class PictureStream:
     """Token rows in, pictures out, frame by frame, in pieces of any size: the pieces change nothing.
 
     Pictures lag behind: the first chunk (4 drawn frames) comes as soon as it can, the others when the window behind
-    them is full, which is 12 drawn frames later. `frame` is the number of the next picture's frame.
+    them is full, which with four levels is 12 drawn frames later, with one at once. `frame` is the number of the next
+    picture's frame.
     """
 
-    def __init__(self, renderer: Renderer, seed: int, stride: int, sharp: bool) -> None:
+    def __init__(self, renderer: Renderer, seed: int, stride: int, sharp: bool, levels: int) -> None:
         if stride not in (1, 2, 3, 4):
             raise ValueError(f"every {stride}th frame cannot be drawn; the stride is 1, 2, 3 or 4")
         if sharp and not renderer.model.autoencoder.sharper:
             raise ValueError("this renderer's autoencoder has one size of picture only")
+        if levels not in range(1, LEVELS + 1):
+            raise ValueError(f"a picture cannot be made in {levels} passes; 1 to {LEVELS} can")
         self.frame = 0
         self._renderer, self._seed, self._stride, self._sharp = renderer, seed, stride, sharp
         self._limbs = renderer.tokenizer.stream()
-        self._rolling = Rolling(renderer.denoise, renderer.model.noise)
-        self._waiting: list[tuple[int, Frame]] = []
+        self._rolling = Rolling(renderer.denoise, renderer.model.noise, CHUNK * levels, levels)
+        self._waiting: list[tuple[int, np.ndarray, np.ndarray]] = []
         self._heard = 0
 
     @torch.no_grad()
@@ -168,7 +221,7 @@ class PictureStream:
         tokens = check_tokens(tokens)
         for row, pose in zip(tokens, self._limbs.decode(tokens), strict=True):
             if self._heard % self._stride == 0:
-                self._waiting.append((self._heard, (row.reshape(-1), pose)))
+                self._waiting.append((self._heard, row, pose))
             self._heard += 1
         ready = []
         while len(self._waiting) >= self._rolling.chunk:
@@ -182,15 +235,15 @@ class PictureStream:
         ready = []
         left = len(self._waiting)
         if left:  # the last chunk is filled up with its last frame, which is not shown again
-            number, last = self._waiting[-1]
-            ready.append(self._push([*self._waiting, *[(number, last)] * (self._rolling.chunk - left)]))
+            ready.append(self._push([*self._waiting, *self._waiting[-1:] * (self._rolling.chunk - left)]))
             self._waiting = []
         due = -(-self._heard // self._stride) - self.frame // self._stride
         return self._drawn([*ready, *self._rolling.finish()], due)
 
-    def _push(self, chunk: list[tuple[int, Frame]]) -> Tensor:
-        noise = torch.stack([self._renderer.noise_of(self._seed, number) for number, _ in chunk])
-        return self._rolling.push(noise, [frame for _, frame in chunk])
+    def _push(self, chunk: list[tuple[int, np.ndarray, np.ndarray]]) -> Tensor:
+        noise = torch.stack([self._renderer.noise_of(self._seed, number) for number, _, _ in chunk])
+        tokens, poses = (np.stack([entry[k] for entry in chunk]) for k in (1, 2))
+        return self._rolling.push(noise, self._renderer.frames(tokens, poses))
 
     def _drawn(self, ready: Sequence[Tensor], most: int) -> np.ndarray:
         """Pictures of the chunks that got ready, `most` at most."""
@@ -198,6 +251,17 @@ class PictureStream:
         out = self._renderer.pictures(latents, self._sharp)
         self.frame += self._stride * len(out)
         return out
+
+
+def own(folder: Path) -> tuple[Path, np.ndarray]:
+    """The person that a folder of weights brings along: a picture, and the pose (60, 3) in it. Raises UserError where
+    there is none."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        pose = np.array(config["reference"]["pose"], np.float32).reshape(N_JOINTS, 3)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{folder}: brings no person along; name a picture of one by `reference`") from None
+    return folder / OWN, pose
 
 
 def load(folder: Path, size: tuple[int, int] | None = None) -> tuple[DiffusionModel, str]:

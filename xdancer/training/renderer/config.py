@@ -15,7 +15,9 @@ class Stage(BaseModel):
     """One stage: what it asks, for how many steps, on how many windows of how many frames.
 
     learns: prefixes of the parameters that it changes; all but the autoencoder's where empty. precision: `auto` is
-    bfloat16 on a GPU and float32 on CPU. supersample: each pixel drawn is the mean of so many squared.
+    bfloat16 on a GPU and float32 on CPU. supersample: each pixel drawn is the mean of so many squared. last: share of
+    the windows that hold nothing but noise. echo: steps that each drawn batch is used for, with other noise
+    (arXiv 1907.05550).
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -28,6 +30,8 @@ class Stage(BaseModel):
     learns: list[str] = Field(default_factory=list)
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     supersample: int = Field(default=2, gt=0)
+    last: float = Field(default=0.0, ge=0, le=1)
+    echo: int = Field(default=1, gt=0)
 
 
 class RendererConfig(BaseModel):

@@ -19,12 +19,13 @@ class Batch:
     """Windows to learn from, B of them. Latents hold the reference first.
 
     latents: (B, 1 + F, C, h, w). person: (B, F, 1, h, w), its share of what a latent covers. pictures: references
-    (B, 3, H, W) in [-1, 1]. tokens: (B, F, 30). poses: (B, F, 60, 3).
+    (B, 3, H, W) in [-1, 1], and posed (B, 60, 3), the poses in them. tokens: (B, F, 30). poses: (B, F, 60, 3).
     """
 
     latents: Tensor
     person: Tensor
     pictures: Tensor
+    posed: Tensor
     tokens: Tensor
     poses: Tensor
 
@@ -47,10 +48,12 @@ def _seen(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
     return wrong.abs().mean() + edges
 
 
-def noise_levels(batch: int, frames: int, steps: int, generator: torch.Generator, chunks: int = 4) -> Tensor:
+def noise_levels(
+    batch: int, frames: int, steps: int, generator: torch.Generator, chunks: int = 4, last: float = 0.0
+) -> Tensor:
     """Timesteps (B, F), one recipe for both schedules: half of the windows hold the staircase of the live one, shifted
     by up to a step, at times behind a chunk that is clean already; a quarter has one level, a quarter a level for
-    every frame."""
+    every frame. Before that, a share `last` holds nothing but noise: what is said of it is the first picture."""
     kind = torch.rand(batch, 1, generator=generator)
     chunk = torch.arange(frames).float().mul(chunks / max(frames, chunks)).floor()
     shift = torch.rand(batch, 1, generator=generator) * (torch.rand(batch, 1, generator=generator) < 0.7)
@@ -59,13 +62,15 @@ def noise_levels(batch: int, frames: int, steps: int, generator: torch.Generator
     stairs = torch.where(behind, float(CLEAN), stairs)
     level = torch.randint(steps, (batch, 1), generator=generator).float().expand(-1, frames)
     every = torch.randint(steps, (batch, frames), generator=generator).float()
-    return torch.where(kind < 0.5, stairs, torch.where(kind < 0.75, level, every)).long().clamp(CLEAN, steps - 1)
+    levels = torch.where(kind < 0.5, stairs, torch.where(kind < 0.75, level, every))
+    blank = torch.rand(batch, 1, generator=generator) < last
+    return torch.where(blank, float(steps - 1), levels).long().clamp(CLEAN, steps - 1)
 
 
-def denoising(model: DiffusionModel, batch: Batch, generator: torch.Generator) -> Tensor:
-    """Loss of what the network says of noised windows, of frames that hold noise."""
+def denoising(model: DiffusionModel, batch: Batch, generator: torch.Generator, last: float = 0.0) -> Tensor:
+    """Loss of what the network says of noised windows, of frames that hold noise; `last` as in `noise_levels`."""
     clean = batch.latents[:, 1:]
-    timesteps = noise_levels(clean.shape[0], clean.shape[1], model.noise.steps, generator).to(clean.device)
+    timesteps = noise_levels(clean.shape[0], clean.shape[1], model.noise.steps, generator, last=last).to(clean.device)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     said = answer(model, batch, model.noise.noised(clean, noise, timesteps), timesteps)
     return _weighted((said - model.noise.target(clean, noise, timesteps)).square(), batch, timesteps)
@@ -88,8 +93,9 @@ def consistency(model: DiffusionModel, average: DiffusionModel, batch: Batch, ge
 
 def answer(model: DiffusionModel, batch: Batch, noisy: Tensor, timesteps: Tensor) -> Tensor:
     """What the model says of noisy windows (B, F, C, h, w) of this batch."""
-    maps = model.lead(batch.tokens, batch.poses, *noisy.shape[-2:])
-    sight = model.see(batch.latents[:, 0], batch.pictures)
+    sight = model.see(batch.latents[:, 0], batch.pictures, batch.posed)
+    carried = model.carried(sight, batch.poses)
+    maps = model.lead(batch.tokens, batch.poses, noisy.shape[-2], noisy.shape[-1], carried)
     return model.predict(noisy, timesteps, maps, sight).float()
 
 

@@ -16,6 +16,7 @@ from xdancer.training.renderer.scenes import Scene
 
 FRAMES = 4  # shown of a window
 STEPS = 8
+Reference = tuple[Tensor, Tensor]  # a picture (1, 3, H, W) in [-1, 1], and the pose (1, 60, 3) of who is in it
 
 
 def write(
@@ -28,15 +29,17 @@ def write(
         rows = [to_pictures(v) for v in (plain, made)]
         grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     else:
-        windows = zip(pictures, scenes["tokens"], scenes["poses"], strict=True)
+        windows = zip(pictures, scenes["posed"], scenes["tokens"], scenes["poses"], strict=True)
         rows = [_row(model, *window, seed) for window in windows]
         grid = np.concatenate(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), grid[..., ::-1])
 
 
-def _row(model: DiffusionModel, pictures: Tensor, tokens: Tensor, poses: Tensor, seed: int) -> np.ndarray:
-    made = drawn(model, pictures[:1], tokens, poses, STEPS, seed)
+def _row(
+    model: DiffusionModel, pictures: Tensor, posed: Tensor, tokens: Tensor, poses: Tensor, seed: int
+) -> np.ndarray:
+    made = drawn(model, (pictures[:1], posed[None]), tokens, poses, STEPS, seed)
     shown = np.linspace(0, len(poses) - 1, min(FRAMES, len(poses))).round().astype(int)
     true = to_pictures(pictures)
     above = np.concatenate([true[0], *true[1 + shown]], axis=1)
@@ -46,17 +49,16 @@ def _row(model: DiffusionModel, pictures: Tensor, tokens: Tensor, poses: Tensor,
 
 @torch.no_grad()
 def drawn(
-    model: DiffusionModel, reference: Tensor, tokens: Tensor, poses: Tensor, steps: int, seed: int, overlap: int = 4
+    model: DiffusionModel, reference: Reference, tokens: Tensor, poses: Tensor, steps: int, seed: int, overlap: int = 4
 ) -> Tensor:
-    """Frames (T, 3, H, W) in [-1, 1] of a clip with tokens (T, 30) and poses (T, 60, 3), before a reference
-    (1, 3, H, W), all denoised together."""
+    """Frames (T, 3, H, W) in [-1, 1] of a clip with tokens (T, 30) and poses (T, 60, 3), all denoised together."""
     denoise, noise = prepared(model, reference, tokens, poses, seed)
     latents = offline(denoise, model.noise, noise, range(len(poses)), steps, overlap=overlap)
     return decoded(model, latents)
 
 
 @torch.no_grad()
-def rolled(model: DiffusionModel, reference: Tensor, tokens: Tensor, poses: Tensor, seed: int) -> Tensor:
+def rolled(model: DiffusionModel, reference: Reference, tokens: Tensor, poses: Tensor, seed: int) -> Tensor:
     """As `drawn`, by the live schedule; T is a multiple of its chunk."""
     denoise, noise = prepared(model, reference, tokens, poses, seed)
     rolling = Rolling(denoise, model.noise, WINDOW, LEVELS)
@@ -66,15 +68,18 @@ def rolled(model: DiffusionModel, reference: Tensor, tokens: Tensor, poses: Tens
 
 
 def prepared(
-    model: DiffusionModel, reference: Tensor, tokens: Tensor, poses: Tensor, seed: int
+    model: DiffusionModel, reference: Reference, tokens: Tensor, poses: Tensor, seed: int
 ) -> tuple[Denoise, Tensor]:
     """The model as the schedules ask it, frames being known by their numbers, and the noise they begin from."""
-    device, (height, width) = reference.device, (side // REACH for side in reference.shape[-2:])
-    sight, tokens, poses = model.look(reference), tokens.to(device), poses.to(device)
+    picture, posed = reference
+    device, (height, width) = picture.device, (side // REACH for side in picture.shape[-2:])
+    sight, tokens, poses = model.look(picture, posed.to(device)), tokens.to(device), poses.to(device)
+    carried = model.carried(sight, poses[None])
 
     def denoise(latents: Tensor, timesteps: Tensor, frames: Sequence[int]) -> Tensor:
         here = slice(frames[0], frames[-1] + 1)
-        maps = model.lead(tokens[None, here], poses[None, here], height, width)
+        moved = carried[:, here] if carried is not None else None
+        maps = model.lead(tokens[None, here], poses[None, here], height, width, moved)
         return model.predict(latents[None], timesteps[None], maps, sight)[0].float()
 
     shape = (len(poses), model.shape.unet.latent, height, width)

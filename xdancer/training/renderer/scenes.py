@@ -20,12 +20,15 @@ from xdancer.data.meshes import Mesh
 from xdancer.data.motion import splits
 from xdancer.data.skeleton import Body, Clip
 from xdancer.errors import UserError
+from xdancer.pose.layout import INDEX
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.renderer.skinning import transforms
 
 STRIDES = (1, 2, 3, 4)
 BACKDROP = (14, 8)  # colours of a backdrop, before it is enlarged
 VAL_SHARE = 0.12  # of people and clips held out where the corpus holds nobody out itself, as a packed one
+GLANCES = 8  # at moments of the clip, until one shows both eyes
+EYES = [INDEX["right_eye"], INDEX["left_eye"]]
 Scene = dict[str, Any]
 
 
@@ -90,7 +93,7 @@ class Scenes(Dataset[Scene]):
 
         skin: number in the wardrobe. rotations, offsets, view, eye, lens: (1 + frames, ...), see `darkroom`. light,
         backdrop: of the room. tokens (frames, 30); poses (frames, 60, 3), what the tokenizer makes of them; truth
-        (frames, 60, 3), the exact joints as a detector would report them.
+        (frames, 60, 3), the exact joints as a detector would report them; posed (60, 3), those of the reference.
         """
         rng = np.random.default_rng((self.seed, number))
         clip = self.clips[rng.choice(len(self.clips), p=self.chances)]
@@ -104,9 +107,15 @@ class Scenes(Dataset[Scene]):
         if rng.random() < 0.5:
             clip = clip.mirrored()
         dance = clip.resampled(start + pace * np.arange(length))
-        posed = clip.resampled(np.array([rng.uniform(0, len(clip) - 1)]))
-        joints, still = body.joints(dance), body.joints(posed)
-        camera, portrait = Camera.sample(rng, joints, body.stature), Camera.sample(rng, still, body.stature, odd=0.05)
+        joints = body.joints(dance)
+        camera = Camera.sample(rng, joints, body.stature)
+        for _ in range(GLANCES):  # people send pictures of their faces
+            posed = clip.resampled(np.array([rng.uniform(0, len(clip) - 1)]))
+            still = body.joints(posed)
+            portrait = Camera.sample(rng, still, body.stature, odd=0.05)
+            seen = observed(rng, still, portrait)[0]
+            if seen[EYES, 2].min() > 0:
+                break
         truth = observed(rng, joints, camera)
         tokens = self.tokenizer.encode(truth)
         drawn = slice(before, None, stride)
@@ -116,7 +125,7 @@ class Scenes(Dataset[Scene]):
         return {
             "skin": skin, "rotations": rotations, "offsets": offsets, "view": view, "eye": eye, "lens": lens,
             "light": _light(rng), "backdrop": _backdrop(rng), "tokens": tokens[drawn].reshape(-1, 30).astype(np.int64),
-            "poses": self.tokenizer.decode(tokens)[drawn], "truth": truth[drawn],
+            "poses": self.tokenizer.decode(tokens)[drawn], "truth": truth[drawn], "posed": seen,
         }  # fmt: skip
 
 

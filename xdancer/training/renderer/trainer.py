@@ -4,6 +4,7 @@ import copy
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.objectives import Batch
 from xdancer.training.renderer.scenes import Scene, Scenes, gathered
 
+DENOISING = ("unet.", "reference.", "motion.", "guider.", "carry.")
 HELD_OUT_SEED = 977  # of the scenes that training is checked on
 
 
@@ -50,8 +52,8 @@ class Trainer:
             stage = self.config.stages[self.stage]
             darkroom, held_out = self._darkroom(stage), self._held_out(stage)
             losses: list[Tensor] = []
-            for scenes in self._scenes(stage):
-                losses.append(self._update(stage, darkroom, scenes))
+            for scenes, drawn in self._drawn(stage, darkroom):
+                losses.append(self._update(stage, scenes, *drawn))
                 bar.update()
                 last = self.step == stage.steps
                 if self.step % self.config.check_every == 0 or last:
@@ -76,12 +78,12 @@ class Trainer:
         """Steps taken in all stages."""
         return sum(stage.steps for stage in self.config.stages[: self.stage]) + self.step
 
-    def _update(self, stage: Stage, darkroom: Darkroom, scenes: Scene) -> Tensor:
+    def _update(self, stage: Stage, scenes: Scene, pictures: Tensor, person: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.done)
         torch.manual_seed(self.config.seed * 1_000_003 + self.done)  # for dropout
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, stage.steps, stage.learning_rate, stage.warmup)
-        loss = self._loss(stage, darkroom, scenes, generator)
+        loss = self._loss(stage, scenes, pictures, person, generator)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for group in self.optimiser.param_groups for p in group["params"]], 1.0)
@@ -90,8 +92,9 @@ class Trainer:
         follow(self.average, self.model, min(self.config.average, self.step / (self.step + 9)))
         return loss.detach()
 
-    def _loss(self, stage: Stage, darkroom: Darkroom, scenes: Scene, generator: torch.Generator) -> Tensor:
-        pictures, person = darkroom.draw(scenes)
+    def _loss(
+        self, stage: Stage, scenes: Scene, pictures: Tensor, person: Tensor, generator: torch.Generator
+    ) -> Tensor:
         with self._precision(stage):
             if stage.stage == "autoencoder":
                 fine, person = pictures.flatten(0, 1), person.flatten(0, 1)
@@ -99,14 +102,14 @@ class Trainer:
             batch = self._batch(scenes, pictures, person)
             if stage.stage == "consistency":
                 return objectives.consistency(self.model, self.average, batch, generator)
-            return objectives.denoising(self.model, batch, generator)
+            return objectives.denoising(self.model, batch, generator, stage.last)
 
     def _batch(self, scenes: Scene, pictures: Tensor, person: Tensor) -> Batch:
         with torch.no_grad():
             latents = self.model.autoencoder.encode(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
         covered = F.avg_pool2d(person[:, 1:].flatten(0, 1), REACH).unflatten(0, person[:, 1:].shape[:2])
-        tokens, poses = scenes["tokens"].to(self.device), scenes["poses"].to(self.device)
-        return Batch(latents.float(), covered, pictures[:, 0], tokens, poses)
+        posed, tokens, poses = (scenes[name].to(self.device) for name in ("posed", "tokens", "poses"))
+        return Batch(latents.float(), covered, pictures[:, 0], posed, tokens, poses)
 
     def _precision(self, stage: Stage) -> AbstractContextManager[Any]:
         wanted = stage.precision
@@ -120,9 +123,17 @@ class Trainer:
         height, width = (side * scale for side in self.model.shape.size)
         return Darkroom(self.scenes["train"].wardrobe, height, width, self.device, stage.supersample)
 
+    def _drawn(self, stage: Stage, darkroom: Darkroom) -> Iterator[tuple[Scene, tuple[Tensor, Tensor]]]:
+        """The scenes of the steps still to take and their pictures, batch by batch, each batch `echo` times."""
+        again = self.step % stage.echo
+        for scenes in self._scenes(stage):
+            drawn = darkroom.draw(scenes)
+            yield from repeat((scenes, drawn), stage.echo - again)
+            again = 0
+
     def _scenes(self, stage: Stage) -> Iterator[Scene]:
-        """The scenes of the steps still to take, batch by batch."""
-        numbers = range(self.step * stage.windows, stage.steps * stage.windows)
+        first, last = self.step // stage.echo, -(-stage.steps // stage.echo)
+        numbers = range(first * stage.windows, last * stage.windows)
         data = self.scenes["train"].retold(stage.frames, self.config.seed * 16 + self.stage)
         workers = self.config.workers
         yield from DataLoader(
@@ -139,9 +150,10 @@ class Trainer:
         """Loss on held-out people, with the moving average, in the log; pictures beside it."""
         trained, self.model = self.model, self.average
         try:
-            checked = self._loss(stage, darkroom, held_out, torch.Generator().manual_seed(HELD_OUT_SEED))
+            drawn = darkroom.draw(held_out)
+            checked = self._loss(stage, held_out, *drawn, torch.Generator().manual_seed(HELD_OUT_SEED))
             path = self.run / "samples" / f"{self.stage}-{stage.stage}-{self.step:06d}.png"
-            samples.write(path, self.average, stage.stage, *darkroom.draw(held_out), held_out, self.config.seed)
+            samples.write(path, self.average, stage.stage, *drawn, held_out, self.config.seed)
         finally:
             self.model = trained
         log(
@@ -161,9 +173,7 @@ class Trainer:
 
     def _optimiser(self) -> torch.optim.Optimizer:
         stage = self.config.stages[self.stage]
-        prefixes = tuple(stage.learns) or (
-            ("autoencoder.",) if stage.stage == "autoencoder" else ("unet.", "reference.", "motion.", "guider.")
-        )
+        prefixes = tuple(stage.learns) or (("autoencoder.",) if stage.stage == "autoencoder" else DENOISING)
         chosen = [p for name, p in self.model.named_parameters() if name.startswith(prefixes)]
         if not chosen:
             raise UserError(f"stages.{self.stage}.learns: no parameter begins with {' or '.join(prefixes)}")

@@ -18,7 +18,7 @@ TINY_MOTION = {
 }  # fmt: skip
 TINY_AUTOENCODER = {"latent": 4, "encoder": [4, 8, 8], "decoder": [4, 8, 8]}
 TINY = {
-    "size": [64, 40], "unet": TINY_UNET, "motion": TINY_MOTION, "autoencoder": TINY_AUTOENCODER,
+    "size": [64, 40], "unet": TINY_UNET, "motion": TINY_MOTION, "carry": True, "autoencoder": TINY_AUTOENCODER,
 }  # fmt: skip
 
 

@@ -1,17 +1,20 @@
 """`Renderer` as it is used, with random weights."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from diffusion_fixtures import TINY, person, tiny_model
+from PIL import Image
 
 import xdancer
 from tests.models import tiny_tokenizer
 from xdancer import weights
 from xdancer.errors import UserError
+from xdancer.pose.detector import standing
 from xdancer.renderer import Renderer
 from xdancer.tokenizer import PoseTokenizer
 
@@ -70,12 +73,12 @@ def test_the_reference_may_change_while_a_stream_runs(renderer: Renderer) -> Non
     same, other = renderer.stream(), renderer.stream()
     before = same.step(tokens[:16]), other.step(tokens[:16])
     kept = same.step(tokens[16:])
-    renderer.reference = person(seed=9)
+    renderer.wear(person(seed=9))
     changed = other.step(tokens[16:])
     assert np.array_equal(before[0], before[1]) and kept.shape == changed.shape
     assert not np.array_equal(kept, changed)
     with pytest.raises(UserError, match="not a picture"):
-        renderer.reference = b"nobody"
+        renderer.wear(b"nobody")
     assert np.array_equal(renderer.reference, xdancer.renderer.reference.load(person(seed=9), 64, 40))
 
 
@@ -85,6 +88,54 @@ def test_a_clip_is_drawn_as_a_whole_and_in_twice_the_size(renderer: Renderer) ->
     assert made.shape == (18, 128, 80, 3) and len(called) == 2 * 2
     assert renderer.render(dance(0)).shape == (0, 64, 40, 3)
     assert renderer.stream(sharp=True).step(dance(4)).shape == (4, 128, 80, 3)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_fewer_passes_wait_for_less_of_the_dance(renderer: Renderer, levels: int) -> None:
+    stream = renderer.stream(levels=levels)
+    counts = [len(stream.step(row[None])) for row in dance(16)]
+    assert counts.index(4) == 3 and counts.index(4, 4) == 3 + 4 * levels
+    assert sum(counts) + len(stream.finish()) == 16
+
+
+def test_the_person_is_carried_from_where_they_stand(renderer: Renderer) -> None:
+    assert renderer.guessed
+    upright = renderer.stream().step(dance(4))
+    pose = standing()
+    pose[:, 0] = np.where(pose[:, 2] > 0, pose[:, 0] - 100, 0)
+    renderer.wear(person(), pose)
+    assert not renderer.guessed and not np.array_equal(upright, renderer.stream().step(dance(4)))
+    renderer.detector = Detector(pose)
+    renderer.wear(person())
+    assert not renderer.guessed and renderer.detector.asked == [(896, 512, 3)]
+    assert np.array_equal(renderer.stream().step(dance(4)), made(renderer, pose))
+
+
+class Detector:
+    def __init__(self, pose: np.ndarray) -> None:
+        self.pose = pose
+        self.asked: list[tuple[int, ...]] = []
+
+    def detect(self, picture: np.ndarray) -> np.ndarray:
+        self.asked.append(picture.shape)
+        return self.pose
+
+
+def made(renderer: Renderer, pose: np.ndarray) -> np.ndarray:
+    renderer.wear(person(), pose)
+    return renderer.stream().step(dance(4))
+
+
+def test_a_folder_may_bring_a_person_along(folder: Path, tokenizer: PoseTokenizer, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="brings no person along"):
+        Renderer.from_pretrained(str(folder), tokenizer=tokenizer)
+    shutil.copytree(folder, tmp_path / "own")
+    Image.fromarray(person()).save(tmp_path / "own" / "reference.png")
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "own" / "config.json").write_text(json.dumps({**config, "reference": {"pose": standing().tolist()}}))
+    renderer = Renderer.from_pretrained(str(tmp_path / "own"), tokenizer=tokenizer)
+    assert not renderer.guessed
+    assert np.array_equal(renderer.reference, xdancer.renderer.reference.load(person(), 64, 40))
 
 
 def test_tokens_of_another_tokenizer_are_not_read_but_their_joints_are(folder: Path, tmp_path: Path) -> None:
@@ -127,6 +178,8 @@ def test_a_damaged_folder_is_said_in_a_line(
 def test_wrong_values_are_named(renderer: Renderer) -> None:
     with pytest.raises(ValueError, match="every 5th frame"):
         renderer.stream(stride=5)
+    with pytest.raises(ValueError, match="in 5 passes"):
+        renderer.stream(levels=5)
     with pytest.raises(ValueError, match="shape"):
         renderer.stream().step(np.zeros((3, 30), dtype=np.int16))
     with torch.no_grad():

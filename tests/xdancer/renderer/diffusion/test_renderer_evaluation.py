@@ -59,7 +59,7 @@ def test_the_command_reports_on_held_out_people(
     ]  # fmt: skip
     assert main(command) == 0
     result = json.loads(capsys.readouterr().out)
-    assert set(result["ways"]) == {"offline", "live", "reference"} and result["scenes"] == 2
+    assert set(result["ways"]) == {"offline", "live", "carried", "reference"} and result["scenes"] == 2
     assert all(np.isfinite(list(ways.values())).all() for ways in result["ways"].values())
     assert result["ways"]["reference"]["flicker"] == 0
     assert strips.exists() and "PSNR" in report(result)

@@ -29,7 +29,7 @@ STAGES = [
     for stage in (
         {"stage": "autoencoder", "steps": 3, "windows": 2, "learning_rate": 0.002},
         {"stage": "images", "steps": 2, "windows": 2, "learning_rate": 0.001},
-        {"stage": "motion", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001},
+        {"stage": "motion", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001, "echo": 2, "last": 0.5},
         {"stage": "consistency", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001},
     )
 ]
@@ -211,12 +211,14 @@ def test_noise_levels_follow_the_recipe() -> None:
     assert (levels == live).all(1).float().mean() > 0.08  # the live schedule's own
     assert ((levels[:, 0] == CLEAN) & (levels[:, 4] == 499)).any()  # and its beginning
     assert noise_levels(500, 1, 1000, torch.Generator().manual_seed(0)).min() >= 0
+    blank = noise_levels(2000, 16, 1000, torch.Generator().manual_seed(0), last=0.4) == 999
+    assert blank.all(1).float().mean().item() == pytest.approx(0.4, abs=0.03)
 
 
 def batch_of(model, seed: int = 0) -> Batch:
     torch.manual_seed(seed)
     return Batch(
-        torch.randn(2, 5, 4, 8, 5), torch.rand(2, 4, 1, 8, 5), torch.zeros(2, 3, 64, 40),
+        torch.randn(2, 5, 4, 8, 5), torch.rand(2, 4, 1, 8, 5), torch.rand(2, 3, 64, 40), torch.rand(2, 60, 3),
         torch.randint(512, (2, 4, 30)), torch.rand(2, 4, 60, 3),
     )  # fmt: skip
 
