@@ -4,12 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
+from tests.xdancer.renderer.diffusion.diffusion_fixtures import TINY, shaken
 from xdancer.choreographer import Choreographer
 from xdancer.choreographer.plan import AHEAD, JOINTS, Plans
 from xdancer.music.features import N_FEATURES
 from xdancer.music.frame import BeatState, MusicFrame
+from xdancer.pose.detector import standing
 from xdancer.pose.layout import TOKENS_PER_FRAME
+from xdancer.renderer.diffusion import renderer as renderers
+from xdancer.renderer.diffusion.model import DiffusionModel, ModelShape
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.tokenizer.network import Shape, TokenizerNetwork
 from xdancer.training import choreographer as choreography
@@ -51,6 +56,15 @@ def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0) ->
     start = np.arange(TOKENS_PER_FRAME)
     choreography.write(folder, network, config, tokenizer, parts, start)
     return Choreographer.from_pretrained(str(folder), tokenizer)
+
+
+def tiny_renderer(folder: Path, tokenizer: PoseTokenizer) -> None:
+    """Write a diffusion renderer with random weights to `folder`, with a person of its own."""
+    rng = np.random.default_rng(0)
+    shape = {**TINY, "size": [112, 64]}
+    named = {"tokenizer": {"sha256": tokenizer.sha256}, "reference": {"pose": standing().tolist()}}
+    renderers.save(folder, shaken(DiffusionModel(ModelShape.from_dict(shape))), named)  # type: ignore[arg-type]
+    Image.fromarray(rng.integers(0, 256, (112, 64, 3), dtype=np.uint8)).save(folder / renderers.OWN)
 
 
 def music(frames: int, seed: int = 0, tempo: float = 120.0) -> list[MusicFrame]:

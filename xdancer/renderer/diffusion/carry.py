@@ -3,7 +3,9 @@ person for the networks to better, from the reference's own pose. What a few tho
 attention, where in the reference each limb is to be looked up, is known here (Liquid Warping, arXiv 1909.12224).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,8 +59,11 @@ ENDS = tuple(PLACES[limb.end] for limb in LIMBS)
 SEEN = 0.3  # confidence of a joint that a limb may hang on
 SHORTEST = 0.25  # of its length in the reference: a limb that points at the camera is not squeezed further
 EDGE = 1.15  # radii from a limb at which the figure ends
+APART = 0.06, 0.18  # colours in [-1, 1] that may be the room's, and that surely are not
+ROUND = -0.7  # nearness from which a pixel is room for sure: cloth and hair stand off the limbs
 SOFT = 0.2  # nearness over which the figure fades into the room
 SPAN = 0.72  # between the shoulders of a figure seen from the front, in its size
+REACHES = {"ankle": 0.6, "hand": 0.45, "head": 0.65}  # of what is at the ends of limbs, in the figure's size
 TORSO = 0
 NOWHERE = -1e9
 MASKS = 3  # beside the latents: how near a limb is, whether its place in the reference shows that limb, where it stood
@@ -68,11 +73,13 @@ MASKS = 3  # beside the latents: how near a limb is, whether its place in the re
 class Cutout:
     """What is kept of reference pictures (B, 3, H, W): themselves, the room without the person, and their limbs.
 
+    solid: (B, 1, H, W), from 0 where the room shows to 1 where the person does, as far as colours tell them apart.
     limbs: (B, H, W) number of the limb each pixel belongs to, -1 for none. figure: of the people, leading axes (B, 1).
     """
 
     pictures: Tensor
     room: Tensor
+    solid: Tensor
     limbs: Tensor
     figure: "Figure"
 
@@ -93,33 +100,70 @@ class Figure:
         return (self.ends - self.starts).norm(dim=-1).clamp_min(1e-3)
 
 
+@dataclass(frozen=True)
+class Moved:
+    """The reference in another pose, with any leading axes.
+
+    maps: (..., C + MASKS, h, w), its latents and masks. pictures: (..., 3, H, W). trusted: (..., 1, H, W), where they
+    show the limb that they should. away: (..., 1, H, W), where there is only the room.
+    """
+
+    maps: Tensor
+    pictures: Tensor
+    trusted: Tensor
+    away: Tensor
+
+    def __getitem__(self, key: Any) -> "Moved":
+        return Moved(self.maps[key], self.pictures[key], self.trusted[key], self.away[key])
+
+    @classmethod
+    def stacked(cls, some: Sequence["Moved"]) -> "Moved":
+        parts = zip(*((m.maps, m.pictures, m.trusted, m.away) for m in some), strict=True)
+        return cls(*(torch.stack(part) for part in parts))
+
+
 def cut_out(pictures: Tensor, poses: Tensor) -> Cutout:
     """Reference pictures (B, 3, H, W) and the poses (B, 60, 3), in canvas px, of the people in them."""
     figure = _figure(poses[:, None], pictures.shape[-1])
-    limbs, _, near = (v[:, 0] for v in _assigned(figure, *pictures.shape[-2:]))
+    limbs, _, near, _ = (v[:, 0] for v in _assigned(figure, *pictures.shape[-2:]))
     limbs = torch.where(near > 0, limbs, -1)
-    return Cutout(pictures, _room(pictures, limbs < 0), limbs, figure)
+    room = _room(pictures, (near < ROUND) & ~_at_ends(figure, *pictures.shape[-2:])[:, 0])
+    apart = F.avg_pool2d((pictures - room).abs().mean(1, keepdim=True), 3, 1, 1)
+    # Whoever wears the colours of the room is solid along the middle of their limbs all the same.
+    solid = torch.maximum((apart - APART[0]) / (APART[1] - APART[0]), (near[:, None] - 0.5) * 4).clamp(0, 1)
+    return Cutout(pictures, room, solid, limbs, figure)
 
 
-def carried(cutout: Cutout, poses: Tensor) -> tuple[Tensor, Tensor]:
-    """The references in poses (B, F, 60, 3): pictures (B, F, 3, H, W), and masks (B, F, MASKS, H, W) in [0, 1]."""
+def carried(cutout: Cutout, poses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The references in poses (B, F, 60, 3): pictures (B, F, 3, H, W); masks (B, F, MASKS, H, W) in [0, 1]; and where
+    no limb is by far (B, F, 1, H, W)."""
     frames, (height, width) = poses.shape[1], cutout.pictures.shape[-2:]
     then, now = cutout.figure, _figure(poses, width)
     scale = _scale(then, now)
     now = replace(now, seen=now.seen & then.seen, size=then.size * scale)
-    limb, place, near = _assigned(now, height, width)
-    grid = (_source(then, now, scale, limb, place) + 0.5) / place.new_tensor([width, height]) * 2 - 1
-    labels = cutout.limbs[:, None].to(grid)
-    looked = [
-        F.grid_sample(source, grid.flatten(1, 2), mode, "border", align_corners=False).unflatten(2, (frames, height))
-        for source, mode in ((cutout.pictures, "bilinear"), (labels, "nearest"))
-    ]
-    figure, labels = (v.transpose(1, 2) for v in looked)
-    near = near[:, :, None].clamp(0, 1)
-    right = ((labels == limb[:, :, None]) & (near > 0)).to(near)
+    limb, place, near, torso = _assigned(now, height, width)
+
+    def looked_up(sources: Tensor, limb: Tensor, place: Tensor, mode: str = "bilinear") -> Tensor:
+        grid = (_source(then, now, scale, limb, place) + 0.5) / place.new_tensor([width, height]) * 2 - 1
+        found = F.grid_sample(sources, grid.flatten(1, 2), mode, "border", align_corners=False)
+        return found.unflatten(2, (frames, height)).transpose(1, 2)
+
+    both = torch.cat([cutout.pictures, cutout.solid], dim=1)
+    front, back = looked_up(both, limb, place), looked_up(both, torch.full_like(limb, TORSO), torso[..., :2])
+    labels = looked_up(cutout.limbs[:, None].to(place), limb, place, "nearest")
+    away = (near[:, :, None] < ROUND).to(near)
+    near, behind = near[:, :, None].clamp(0, 1), torso[..., 2][:, :, None].clamp(0, 1)
+    # What shows round a limb is room, or the body behind it, and not what was round it in the reference.
+    scene = _over(back, behind, cutout.room[:, None])
+    right = ((labels == limb[:, :, None]) & (near > 0)).to(near) * front[:, :, 3:]
     stood = (cutout.limbs >= 0).to(near)[:, None, None].expand_as(near)
-    shown = (near / SOFT).clamp(0, 1)
-    return shown * figure + (1 - shown) * cutout.room[:, None], torch.cat([near, right, stood], dim=2)
+    return _over(front, near, scene), torch.cat([near, right, stood], dim=2), away
+
+
+def _over(layer: Tensor, near: Tensor, scene: Tensor) -> Tensor:
+    """Colours with solidity (..., 4, H, W) before a scene (..., 3, H, W)."""
+    shown = (near / SOFT).clamp(0, 1) * layer[..., 3:, :, :]
+    return shown * layer[..., :3, :, :] + (1 - shown) * scene
 
 
 class Carry(nn.Module):
@@ -163,9 +207,10 @@ def _scale(then: Figure, now: Figure) -> Tensor:
     return torch.where(before > 0, after / before.clamp_min(1e-6), 1.0).sqrt().clamp(0.2, 5.0)
 
 
-def _assigned(figure: Figure, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def _assigned(figure: Figure, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """For each pixel: the number of the limb it belongs to (B, F, H, W); where on it, along from its start and aside,
-    (B, F, H, W, 2) px; and how near it is (B, F, H, W): 1 on the limb's line, 0 at its edge, below that outside."""
+    (B, F, H, W, 2) px; how near it is (B, F, H, W): 1 on the limb's line, 0 at its edge, below that outside; and all
+    of that for the torso, which limbs are before, (B, F, H, W, 3)."""
     x = torch.arange(width, device=figure.size.device, dtype=figure.size.dtype)
     y = torch.arange(height, device=figure.size.device, dtype=figure.size.dtype)[:, None]
     best = figure.size[..., None, None].new_full((*figure.size.shape, height, width), NOWHERE)
@@ -181,12 +226,28 @@ def _assigned(figure: Figure, height: int, width: int) -> tuple[Tensor, Tensor, 
         t, n = dx * ux + dy * uy, dx * uy - dy * ux
         past = t.clamp_max(0) + (t - length - limb.beyond * size).clamp_min(0)
         nearness = 1 - (n.square() + past.square()) / (limb.radius * EDGE * size * girth).square()
+        if k == TORSO:
+            torso = torch.stack([t, n, torch.where(seen, nearness, NOWHERE)], dim=-1)
         score = torch.where(seen, nearness + limb.front * (nearness > 0), NOWHERE)
         better = score > best
         best = torch.where(better, score, best)
         near, along = torch.where(better, nearness, near), torch.where(better, t, along)
         aside, which = torch.where(better, n, aside), torch.where(better, float(k), which)
-    return which.long(), torch.stack([along, aside], dim=-1), near
+    return which.long(), torch.stack([along, aside], dim=-1), near, torso
+
+
+def _at_ends(figure: Figure, height: int, width: int) -> Tensor:
+    """Where shoes, hands and hair may be, that no limb reaches: (B, F, H, W)."""
+    x = torch.arange(width, device=figure.size.device)
+    y = torch.arange(height, device=figure.size.device)[:, None]
+    there = torch.zeros((*figure.size.shape, height, width), dtype=torch.bool, device=figure.size.device)
+    for k, limb in enumerate(LIMBS):
+        reach = next((reach for end, reach in REACHES.items() if limb.end.endswith(end)), None)
+        if reach is not None:
+            dx, dy = (v - figure.ends[..., k, i, None, None] for i, v in ((0, x), (1, y)))
+            near = dx.square() + dy.square() < (reach * figure.size[..., None, None]).square()
+            there |= near & figure.seen[..., k, None, None]
+    return there
 
 
 def _source(then: Figure, now: Figure, scale: Tensor, limb: Tensor, place: Tensor) -> Tensor:

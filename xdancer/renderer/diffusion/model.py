@@ -1,5 +1,6 @@
 """The diffusion renderer's networks together, in one of two sizes, and what passes between them."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,13 +11,16 @@ from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.autoencoder import REACH, AutoencoderShape, SmallAutoencoder
 from xdancer.renderer.diffusion.blocks import Memory
-from xdancer.renderer.diffusion.carry import Carry, Cutout, carried, cut_out
+from xdancer.renderer.diffusion.carry import Carry, Cutout, Moved, carried, cut_out
 from xdancer.renderer.diffusion.guider import PoseGuider, skeletons
 from xdancer.renderer.diffusion.motion import MotionDecoder, MotionShape
 from xdancer.renderer.diffusion.noise import NoiseSchedule
 from xdancer.renderer.diffusion.unet import UNet, UNetShape
 
 # What CLIP's image encoder expects (arXiv 2103.00020): mean and deviation of RGB in [0, 1], and its picture's side.
+BLUR = 11  # px: detail is what is smaller
+DETAIL = 0.8  # of the picture's own detail gives way to the reference's
+ALIKE = 0.2  # by which two blurred pictures in [-1, 1] may differ and still show the same
 CLIP_MEAN, CLIP_DEVIATION, CLIP_SIDE = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), 224
 
 
@@ -93,6 +97,9 @@ class DiffusionModel(nn.Module):
         self.motion = MotionDecoder(shape.motion, shape.unet.entries) if shape.motion else None
         self.guider = PoseGuider(shape.unet.channels[0], shape.guider) if shape.guider else None
         self.carry = Carry(shape.unet.latent, shape.unet.channels[0]) if shape.carry else None
+        if self.carry is not None:  # before any training, the picture is what was carried
+            for parameter in self.unet.conv_out.parameters():
+                nn.init.zeros_(parameter)
         if autoencoder is None:
             if shape.autoencoder is None:
                 raise ValueError("no autoencoder: give its shape, or one of Stable Diffusion's")
@@ -100,6 +107,7 @@ class DiffusionModel(nn.Module):
         self.autoencoder: Any = autoencoder
         self.image_encoder: Any = image_encoder
         self.noise = NoiseSchedule(**shape.noise)
+        self.hurries = False  # whether the autoencoder works in bfloat16
 
     def look(self, pictures: Tensor, poses: Tensor | None = None) -> Sight:
         """What is to be remembered of reference pictures (B, 3, H, W) in [-1, 1], of people in poses (B, 60, 3)."""
@@ -115,15 +123,36 @@ class DiffusionModel(nn.Module):
         return Sight(self.unet.remember(self.reference.observe(latents, context)), context, cutout)
 
     @torch.no_grad()
-    def carried(self, sight: Sight, poses: Tensor) -> Tensor | None:
-        """The reference carried to poses (B, F, 60, 3), as `lead` takes it: latents and masks (B, F, C + MASKS, h, w);
-        None where the reference's own pose is not known."""
+    def carried(self, sight: Sight, poses: Tensor) -> Moved | None:
+        """The reference carried to poses (B, F, 60, 3); None where the reference's own pose is not known."""
         if sight.cutout is None:
             return None
-        pictures, masks = (v.flatten(0, 1) for v in carried(sight.cutout, poses))
-        latents = self.autoencoder.encode(pictures.to(self.unet.conv_in.weight.dtype))
-        both = torch.cat([latents, F.avg_pool2d(masks, REACH).to(latents)], dim=1)
-        return both.unflatten(0, poses.shape[:2])
+        pictures, masks, away = (v.flatten(0, 1) for v in carried(sight.cutout, poses))
+        pictures = pictures.to(self.unet.conv_in.weight.dtype)
+        with self._quickly(pictures):
+            latents = self.autoencoder.encode(pictures).to(pictures.dtype)
+        maps = torch.cat([latents, F.avg_pool2d(masks, REACH).to(latents)], dim=1)
+        return Moved(*(v.unflatten(0, poses.shape[:2]) for v in (maps, pictures, masks[:, 1:2], away)))
+
+    def paint(self, latents: Tensor, moved: Moved | None = None, sharp: bool = False) -> Tensor:
+        """Pictures (N, 3, H, W) in [-1, 1] of latents (N, C, h, w), of twice the size with `sharp`.
+
+        Where they show what was `moved` (N leading), they get from it what the autoencoder has no room for: its detail,
+        such as faces, and a room that stands still."""
+        with self._quickly(latents):
+            made = self.autoencoder.decode(latents, sharp).to(latents.dtype)
+        if moved is None:
+            return made
+        true = moved.pictures.to(made)
+        plain = F.avg_pool2d(made, 2) if sharp else made
+        coarse, coarse_made = _blurred(true), _blurred(plain)
+        alike = torch.exp(-((coarse - coarse_made).abs().mean(1, keepdim=True) / ALIKE).square())
+        away = alike * moved.away.to(made)
+        detail = alike * moved.trusted.to(made) * DETAIL * ((true - coarse) - (plain - coarse_made))
+        if sharp:
+            side = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
+            detail, true, away = (F.interpolate(v, **side) for v in (detail, true, away))  # type: ignore[arg-type]
+        return torch.lerp(made + detail, true, away)
 
     def describe(self, pictures: Tensor) -> Tensor:
         """CLIP's embedding (B, 1, D) of pictures (B, 3, H, W) in [-1, 1]; zeros without an image encoder."""
@@ -136,6 +165,9 @@ class DiffusionModel(nn.Module):
 
     def _nothing(self, batch: int, like: Tensor) -> Tensor:
         return like.new_zeros(batch, 1, self.shape.unet.context)
+
+    def _quickly(self, like: Tensor) -> AbstractContextManager[Any]:
+        return torch.autocast(like.device.type, torch.bfloat16) if self.hurries else nullcontext()
 
     def lead(
         self, tokens: Tensor | None, poses: Tensor, height: int, width: int, carried: Tensor | None = None
@@ -156,22 +188,37 @@ class DiffusionModel(nn.Module):
         return [maps.unflatten(0, poses.shape[:2])]
 
     def predict(
-        self, latents: Tensor, timesteps: Tensor, maps: list[Tensor], sight: Sight | None, guidance: float = 1.0
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        maps: list[Tensor],
+        sight: Sight | None,
+        carried: Tensor | None = None,
+        guidance: float = 1.0,
     ) -> Tensor:
         """What the UNet says of latents (B, F, C, H, W) at timesteps (B, F). With `guidance` other than 1 it is asked
-        again without the reference, and goes further away from that answer (arXiv 2207.12598)."""
+        again without the reference, and goes further away from that answer (arXiv 2207.12598). Where something was
+        `carried`, the networks tell how the picture differs from what that lets expect."""
         nothing = self._nothing(len(latents), latents) if self.shape.unet.context else None
         memory, context = (sight.memory, sight.context) if sight is not None else (None, nothing)
         said = self.unet(latents, timesteps, maps, memory, context)
-        if guidance == 1.0 or sight is None:
-            return said
-        without = self.unet(latents, timesteps, maps, None, nothing)
-        return without + guidance * (said - without)
+        if guidance != 1.0 and sight is not None:
+            without = self.unet(latents, timesteps, maps, None, nothing)
+            said = without + guidance * (said - without)
+        if carried is not None:
+            said = said + self.noise.expected(latents, carried[:, :, : latents.shape[2]], timesteps)
+        return said
+
+
+def _blurred(pictures: Tensor) -> Tensor:
+    """Pictures (N, 3, H, W), each pixel the mean of BLUR x BLUR."""
+    side = BLUR // 2
+    return F.avg_pool2d(F.pad(pictures, (side, side, side, side), mode="replicate"), BLUR, 1)
 
 
 def to_tensor(pictures: np.ndarray) -> Tensor:
     """Pictures uint8 (..., H, W, 3) -> float (..., 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, -3).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures)).movedim(-1, -3).float() / 127.5 - 1
 
 
 def to_pictures(tensor: Tensor) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 CLEAN = -1
+SPREAD = 0.5  # by which a carried reference misses the picture, in latents of unit variance
 
 
 class NoiseSchedule:
@@ -68,6 +69,14 @@ class NoiseSchedule:
             return noise
         a, b = self._shares(clean, timesteps)
         return a * noise - b * clean
+
+    def expected(self, noisy: Tensor, near: Tensor, timesteps: Tensor) -> Tensor:
+        """What a network would say that knew only that the clean latents are like `near`, SPREAD apart: a start from
+        which it has little to learn (as preconditioned in arXiv 2206.00364, around a guess instead of around 0)."""
+        a, b = self._shares(noisy, timesteps)
+        clean = near + a * SPREAD**2 / (a.square() * SPREAD**2 + b.square()) * (noisy - a * near)
+        b = b.clamp_min(1e-3)  # of a CLEAN one, nothing is asked
+        return (noisy - a * clean) / b if self.prediction == "epsilon" else (a * noisy - clean) / b
 
     def cleaned(self, noisy: Tensor, said: Tensor, timesteps: Tensor) -> Tensor:
         """The clean latents that follow from what the network said."""

@@ -1,6 +1,7 @@
 """`Renderer`: pose tokens and one picture of a person in, pictures of that person dancing out."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,24 +17,25 @@ from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, N_JOINTS, TOKENS_PE
 from xdancer.renderer import reference as references
 from xdancer.renderer.diffusion import loaders
 from xdancer.renderer.diffusion.autoencoder import REACH
+from xdancer.renderer.diffusion.carry import Moved
 from xdancer.renderer.diffusion.model import DiffusionModel, ModelShape, Sight, to_pictures, to_tensor
 from xdancer.renderer.diffusion.motion import MotionShape
 from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW, Rolling, offline
 from xdancer.tokenizer import PoseTokenizer
 
-FOREIGN = ("*.pth", "*.json", "*.safetensors", "*.bin", "*.md")  # what is fetched of a hub id
 FOREIGN_SIZE = (896, 512)
 CHUNK = WINDOW // LEVELS  # frames that become clean together
 OWN = "reference.png"  # the person a folder of weights brings along
+FOREIGN = ("*.pth", "*.json", "*.safetensors", "*.bin", "*.md", OWN)  # what is fetched of a hub id
 BORROWED = ("autoencoder.", "image_encoder.")  # parts of Stable Diffusion that training leaves as they are
 
 
 class Frame(NamedTuple):
-    """A frame's tokens (30,) and pose (60, 3), and the reference carried to it, where its own pose is known."""
+    """A frame's tokens (30,) and pose (60, 3), and the reference moved to it, where its own pose is known."""
 
     tokens: np.ndarray
     pose: np.ndarray
-    carried: Tensor | None
+    moved: Moved | None
 
 
 class Renderer:
@@ -57,6 +59,7 @@ class Renderer:
         self.height, self.width = model.shape.size
         self.guidance = 1.0
         self.reads_tokens = True
+        self.passes = LEVELS  # of the live schedule, beyond which its pictures get no better
         self.device = next(model.parameters()).device
         self.dtype = model.unet.conv_in.weight.dtype
         self.detector = detector
@@ -95,6 +98,7 @@ class Renderer:
             reference, pose = own(folder)
         renderer = cls(model.to(where, dtype), reference, known, pose, detector)
         renderer.reads_tokens = trained_with in ("", known.sha256)
+        renderer.passes = passes(folder)
         return renderer
 
     @property
@@ -120,11 +124,30 @@ class Renderer:
         # The sight in one assignment: a stream in another thread sees the old person or the new one.
         self._sight, self._reference, self.guessed = sight, fitted, guessed
 
-    def stream(self, seed: int = 0, stride: int = 1, sharp: bool = False, levels: int = LEVELS) -> "PictureStream":
+    @torch.no_grad()
+    def hurry(self) -> None:
+        """Let the autoencoder work in bfloat16 where that is faster on this machine: pictures differ by a shade."""
+        latents = torch.zeros(2, self.model.shape.unet.latent, self.height // REACH, self.width // REACH)
+        latents = latents.to(self.device, self.dtype)
+
+        def seconds(hurries: bool) -> float:
+            self.model.hurries = hurries
+            self.model.paint(latents)
+            began = time.perf_counter()
+            for _ in range(3):
+                self.model.paint(latents).cpu()
+            return time.perf_counter() - began
+
+        self.model.hurries = min((False, True), key=seconds)
+
+    def stream(
+        self, seed: int = 0, stride: int = 1, sharp: bool = False, levels: int = LEVELS, chunk: int = CHUNK
+    ) -> "PictureStream":
         """Pictures while tokens arrive. `stride` draws every k-th frame (1 to 4); `sharp` gives twice the size, where
-        the autoencoder can. `levels` passes make a picture, 1 to 4: fewer are faster and wait for less of the dance.
-        Raises ValueError for what it was not made for."""
-        return PictureStream(self, seed, stride, sharp, levels)
+        the autoencoder can. `levels` passes make a picture, 1 to 4: fewer are faster and wait for less of the dance, as
+        do smaller chunks of frames (1 to 4) that are finished together. Raises ValueError for what it was not made
+        for."""
+        return PictureStream(self, seed, stride, sharp, levels, chunk)
 
     @torch.no_grad()
     def render(
@@ -149,7 +172,8 @@ class Renderer:
                 progress()
             return self.denoise(latents, timesteps, conditions)
 
-        return self.pictures(offline(denoise, self.model.noise, noise, frames, steps, overlap=overlap), sharp)
+        latents = offline(denoise, self.model.noise, noise, frames, steps, overlap=overlap)
+        return self.pictures(latents, frames, sharp)
 
     def denoise(self, latents: Tensor, timesteps: Tensor, frames: Sequence[Frame]) -> Tensor:
         """What the networks say of a window of latents (F, C, h, w) at timesteps (F,)."""
@@ -160,21 +184,21 @@ class Renderer:
                 None
             ]
         assert poses.shape[2] == N_JOINTS and (tokens is None or tokens.shape[2] == TOKENS_PER_FRAME)
-        moved = [frame.carried for frame in frames if frame.carried is not None]
-        carried = torch.stack(moved)[None] if len(moved) == len(frames) else None
+        moved = together(frames)
+        carried = moved.maps[None] if moved is not None else None
         maps = self.model.lead(tokens, poses, latents.shape[-2], latents.shape[-1], carried)
         sight: Sight = self._sight
-        said = self.model.predict(latents[None].to(self.dtype), timesteps[None], maps, sight, self.guidance)
+        said = self.model.predict(latents[None].to(self.dtype), timesteps[None], maps, sight, carried, self.guidance)
         return said[0].float()
 
     @torch.no_grad()
     def frames(self, tokens: np.ndarray, poses: np.ndarray) -> list[Frame]:
         """Tokens (T, 5, 6) and poses (T, 60, 3) as `denoise` takes them, the person carried to each pose."""
-        moved: list[Tensor | None] = []
+        moved: list[Moved | None] = []
         for start in range(0, len(poses), WINDOW):
             some = torch.from_numpy(poses[start : start + WINDOW]).to(self.device)[None]
-            carried = self.model.carried(self._sight, some)
-            moved += [None] * some.shape[1] if carried is None else list(carried[0])
+            there = self.model.carried(self._sight, some)
+            moved += [None if there is None else there[0, k] for k in range(some.shape[1])]
         return [Frame(row.reshape(-1), pose, m) for row, pose, m in zip(tokens, poses, moved, strict=True)]
 
     def noise_of(self, seed: int, frame: int) -> Tensor:
@@ -183,10 +207,13 @@ class Renderer:
         drawn = np.random.default_rng((seed, frame)).standard_normal(shape, dtype=np.float32)
         return torch.from_numpy(drawn).to(self.device)
 
-    def pictures(self, latents: Tensor, sharp: bool) -> np.ndarray:
-        """Latents (n, C, h, w) to pictures uint8 (n, H, W, 3)."""
-        out = [to_pictures(self.model.autoencoder.decode(part.to(self.dtype), sharp)) for part in latents.split(16)]
-        return np.concatenate([self._nothing(sharp), *out])
+    def pictures(self, latents: Tensor, frames: Sequence[Frame], sharp: bool) -> np.ndarray:
+        """Latents (n, C, h, w) of n frames to pictures uint8 (n, H, W, 3)."""
+        out = [self._nothing(sharp)]
+        for start in range(0, len(latents), WINDOW):
+            part = slice(start, start + WINDOW)
+            out.append(to_pictures(self.model.paint(latents[part].to(self.dtype), together(frames[part]), sharp)))
+        return np.concatenate(out)
 
     def _nothing(self, sharp: bool) -> np.ndarray:
         scale = 2 if sharp else 1
@@ -196,30 +223,33 @@ class Renderer:
 class PictureStream:
     """Token rows in, pictures out, frame by frame, in pieces of any size: the pieces change nothing.
 
-    Pictures lag behind: the first chunk (4 drawn frames) comes as soon as it can, the others when the window behind
-    them is full, which with four levels is 12 drawn frames later, with one at once. `frame` is the number of the next
-    picture's frame.
+    Pictures lag behind: the first chunk comes as soon as it can, the others when the window behind them is full, which
+    with four levels is three chunks later, with one at once. `frame` is the number of the next picture's frame.
     """
 
-    def __init__(self, renderer: Renderer, seed: int, stride: int, sharp: bool, levels: int) -> None:
+    def __init__(self, renderer: Renderer, seed: int, stride: int, sharp: bool, levels: int, chunk: int) -> None:
         if stride not in (1, 2, 3, 4):
             raise ValueError(f"every {stride}th frame cannot be drawn; the stride is 1, 2, 3 or 4")
         if sharp and not renderer.model.autoencoder.sharper:
             raise ValueError("this renderer's autoencoder has one size of picture only")
         if levels not in range(1, LEVELS + 1):
             raise ValueError(f"a picture cannot be made in {levels} passes; 1 to {LEVELS} can")
+        if chunk not in range(1, CHUNK + 1):
+            raise ValueError(f"{chunk} frames cannot be finished together; 1 to {CHUNK} can")
         self.frame = 0
         self._renderer, self._seed, self._stride, self._sharp = renderer, seed, stride, sharp
         self._limbs = renderer.tokenizer.stream()
-        self._rolling = Rolling(renderer.denoise, renderer.model.noise, CHUNK * levels, levels)
+        self._rolling = Rolling(renderer.denoise, renderer.model.noise, chunk * levels, levels)
         self._waiting: list[tuple[int, np.ndarray, np.ndarray]] = []
+        self._under_way: list[Frame] = []
         self._heard = 0
 
     @torch.no_grad()
-    def step(self, tokens: np.ndarray) -> np.ndarray:
-        """The next token rows (k, 5, 6), k >= 0; the pictures that got ready, uint8 (n, H, W, 3), n >= 0."""
+    def step(self, tokens: np.ndarray, poses: np.ndarray | None = None) -> np.ndarray:
+        """The next token rows (k, 5, 6), k >= 0, and their poses (k, 60, 3) where they are decoded already; the
+        pictures that got ready, uint8 (n, H, W, 3), n >= 0."""
         tokens = check_tokens(tokens)
-        for row, pose in zip(tokens, self._limbs.decode(tokens), strict=True):
+        for row, pose in zip(tokens, self._limbs.decode(tokens) if poses is None else poses, strict=True):
             if self._heard % self._stride == 0:
                 self._waiting.append((self._heard, row, pose))
             self._heard += 1
@@ -243,14 +273,31 @@ class PictureStream:
     def _push(self, chunk: list[tuple[int, np.ndarray, np.ndarray]]) -> Tensor:
         noise = torch.stack([self._renderer.noise_of(self._seed, number) for number, _, _ in chunk])
         tokens, poses = (np.stack([entry[k] for entry in chunk]) for k in (1, 2))
-        return self._rolling.push(noise, self._renderer.frames(tokens, poses))
+        frames = self._renderer.frames(tokens, poses)
+        self._under_way += frames
+        return self._rolling.push(noise, frames)
 
     def _drawn(self, ready: Sequence[Tensor], most: int) -> np.ndarray:
         """Pictures of the chunks that got ready, `most` at most."""
         latents = torch.cat([self._renderer.noise_of(0, 0)[None][:0], *ready])[:most]
-        out = self._renderer.pictures(latents, self._sharp)
+        frames, self._under_way = self._under_way[: len(latents)], self._under_way[len(latents) :]
+        out = self._renderer.pictures(latents, frames, self._sharp)
         self.frame += self._stride * len(out)
         return out
+
+
+def together(frames: Sequence[Frame]) -> Moved | None:
+    """What was moved to these frames, one after the other; None where it was not."""
+    moved = [frame.moved for frame in frames if frame.moved is not None]
+    return Moved.stacked(moved) if frames and len(moved) == len(frames) else None
+
+
+def passes(folder: Path) -> int:
+    """`Renderer.passes` of a folder of weights: 1 to 4."""
+    try:
+        return min(max(int(json.loads((folder / "config.json").read_text())["passes"]), 1), LEVELS)
+    except (OSError, ValueError, KeyError, TypeError):
+        return LEVELS
 
 
 def own(folder: Path) -> tuple[Path, np.ndarray]:

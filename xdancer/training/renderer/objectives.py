@@ -94,9 +94,10 @@ def consistency(model: DiffusionModel, average: DiffusionModel, batch: Batch, ge
 def answer(model: DiffusionModel, batch: Batch, noisy: Tensor, timesteps: Tensor) -> Tensor:
     """What the model says of noisy windows (B, F, C, h, w) of this batch."""
     sight = model.see(batch.latents[:, 0], batch.pictures, batch.posed)
-    carried = model.carried(sight, batch.poses)
+    moved = model.carried(sight, batch.poses)
+    carried = moved.maps if moved is not None else None
     maps = model.lead(batch.tokens, batch.poses, noisy.shape[-2], noisy.shape[-1], carried)
-    return model.predict(noisy, timesteps, maps, sight).float()
+    return model.predict(noisy, timesteps, maps, sight, carried).float()
 
 
 def _weighted(error: Tensor, batch: Batch, timesteps: Tensor) -> Tensor:

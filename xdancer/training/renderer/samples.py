@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.autoencoder import REACH
+from xdancer.renderer.diffusion.carry import Moved
 from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
 from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW, Denoise, Rolling, offline
 from xdancer.training.renderer.scenes import Scene
@@ -52,39 +53,44 @@ def drawn(
     model: DiffusionModel, reference: Reference, tokens: Tensor, poses: Tensor, steps: int, seed: int, overlap: int = 4
 ) -> Tensor:
     """Frames (T, 3, H, W) in [-1, 1] of a clip with tokens (T, 30) and poses (T, 60, 3), all denoised together."""
-    denoise, noise = prepared(model, reference, tokens, poses, seed)
+    denoise, noise, moved = prepared(model, reference, tokens, poses, seed)
     latents = offline(denoise, model.noise, noise, range(len(poses)), steps, overlap=overlap)
-    return decoded(model, latents)
+    return painted(model, latents, moved)
 
 
 @torch.no_grad()
-def rolled(model: DiffusionModel, reference: Reference, tokens: Tensor, poses: Tensor, seed: int) -> Tensor:
-    """As `drawn`, by the live schedule; T is a multiple of its chunk."""
-    denoise, noise = prepared(model, reference, tokens, poses, seed)
-    rolling = Rolling(denoise, model.noise, WINDOW, LEVELS)
+def rolled(
+    model: DiffusionModel, reference: Reference, tokens: Tensor, poses: Tensor, seed: int, levels: int = LEVELS
+) -> Tensor:
+    """As `drawn`, by the live schedule of so many levels; T is a multiple of its chunk."""
+    denoise, noise, moved = prepared(model, reference, tokens, poses, seed)
+    rolling = Rolling(denoise, model.noise, WINDOW // LEVELS * levels, levels)
     chunks = [range(k, k + rolling.chunk) for k in range(0, len(poses), rolling.chunk)]
     ready = [rolling.push(noise[chunk.start : chunk.stop], chunk) for chunk in chunks]
-    return decoded(model, torch.cat([*ready, *rolling.finish()]))
+    return painted(model, torch.cat([*ready, *rolling.finish()]), moved)
 
 
 def prepared(
     model: DiffusionModel, reference: Reference, tokens: Tensor, poses: Tensor, seed: int
-) -> tuple[Denoise, Tensor]:
-    """The model as the schedules ask it, frames being known by their numbers, and the noise they begin from."""
+) -> tuple[Denoise, Tensor, Moved | None]:
+    """The model as the schedules ask it, frames being known by their numbers, the noise they begin from, and the
+    reference moved to each."""
     picture, posed = reference
     device, (height, width) = picture.device, (side // REACH for side in picture.shape[-2:])
     sight, tokens, poses = model.look(picture, posed.to(device)), tokens.to(device), poses.to(device)
-    carried = model.carried(sight, poses[None])
+    moved = model.carried(sight, poses[None])
 
     def denoise(latents: Tensor, timesteps: Tensor, frames: Sequence[int]) -> Tensor:
         here = slice(frames[0], frames[-1] + 1)
-        moved = carried[:, here] if carried is not None else None
-        maps = model.lead(tokens[None, here], poses[None, here], height, width, moved)
-        return model.predict(latents[None], timesteps[None], maps, sight)[0].float()
+        maps_of = moved.maps[:, here] if moved is not None else None
+        maps = model.lead(tokens[None, here], poses[None, here], height, width, maps_of)
+        return model.predict(latents[None], timesteps[None], maps, sight, maps_of)[0].float()
 
     shape = (len(poses), model.shape.unet.latent, height, width)
-    return denoise, torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
+    return denoise, noise, moved[0] if moved is not None else None
 
 
-def decoded(model: DiffusionModel, latents: Tensor) -> Tensor:
-    return torch.cat([model.autoencoder.decode(part) for part in latents.split(WINDOW)])
+def painted(model: DiffusionModel, latents: Tensor, moved: Moved | None) -> Tensor:
+    parts = [slice(k, k + WINDOW) for k in range(0, len(latents), WINDOW)]
+    return torch.cat([model.paint(latents[part], moved[part] if moved is not None else None) for part in parts])

@@ -1,7 +1,10 @@
 """The reference carried limb by limb: what has to come out where, worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
+from diffusion_fixtures import tiny_model
 
 from xdancer.pose.layout import INDEX
 from xdancer.renderer.diffusion.carry import LIMBS, carried, cut_out
@@ -24,13 +27,16 @@ def pose(**moved: tuple[float, float]) -> torch.Tensor:
 
 
 def picture() -> torch.Tensor:
-    """(3, H, W): red rises to the right, green downwards, so that a colour tells its place."""
+    """(3, H, W): red rises to the right, green downwards, so that a colour tells its place; the person is bluer."""
     x, y = torch.linspace(-1, 1, WIDTH), torch.linspace(-1, 1, HEIGHT)
-    return torch.stack([x.expand(HEIGHT, -1), y[:, None].expand(-1, WIDTH), torch.zeros(HEIGHT, WIDTH)])
+    room = torch.stack([x.expand(HEIGHT, -1), y[:, None].expand(-1, WIDTH), torch.full((HEIGHT, WIDTH), -1.0)])
+    limbs = cut_out(room[None], pose()[None]).limbs[0]
+    room[2][limbs >= 0] = 1.0
+    return room
 
 
 def carry(then: torch.Tensor, *now: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    pictures, masks = carried(cut_out(picture()[None], then[None]), torch.stack(now)[None])
+    pictures, masks, _ = carried(cut_out(picture()[None], then[None]), torch.stack(now)[None])
     return pictures[0], masks[0]
 
 
@@ -81,8 +87,13 @@ def test_the_room_is_filled_from_around_the_person() -> None:
     cutout = cut_out(picture()[None], pose()[None])
     hidden = cutout.limbs[0] >= 0
     assert hidden.any() and len(cutout.limbs.unique()) > len(LIMBS) // 2
-    assert torch.equal(cutout.room[0][:, ~hidden], picture()[:, ~hidden])
-    assert (cutout.room[0] - picture())[:, hidden].abs().mean() < 0.15  # a slope goes on behind them
+    far = torch.nn.functional.max_pool2d(hidden[None].float(), 31, 1, 15)[0] == 0
+    assert far.any() and torch.equal(cutout.room[0][:, far], picture()[:, far])
+    assert (cutout.room[0] - picture())[:2, hidden].abs().mean() < 0.15  # a slope goes on behind them
+    assert (cutout.room[0][2] < -0.9).all()  # and nothing is left of them
+    shoe = picture()
+    shoe[2, 200:204, 58:64] = 1.0  # beside the right ankle, beyond any limb
+    assert (cut_out(shoe[None], pose()[None]).room[0][2] < -0.9).all()
 
 
 def test_frames_do_not_depend_on_their_neighbours() -> None:
@@ -90,3 +101,33 @@ def test_frames_do_not_depend_on_their_neighbours() -> None:
     together, _ = carry(pose(), other, pose())
     alone, _ = carry(pose(), other)
     assert torch.equal(together[0], alone[0])
+
+
+def test_detail_comes_from_the_reference_where_the_picture_shows_it() -> None:
+    model = tiny_model()
+    reference = picture()[None, :, ::4, ::4][..., :56, :32]
+    moved = model.carried(model.look(reference, pose()[None]), pose()[None, None])[0]
+    moved.trusted[:, :, :28] = 0
+    latents = moved.maps[:, :4]
+    moved = replace(moved, pictures=model.paint(latents) + 0.3 * torch.randn(1, 3, 56, 32))  # the same, in more detail
+    plain, made = (model.paint(latents, with_it) for with_it in (None, moved))
+    assert torch.equal(made[:, :, 22:28, 14:18], plain[:, :, 22:28, 14:18])  # a limb that is not the right one
+    inside = (moved.trusted == 1).expand(-1, 3, -1, -1)
+    nearer = (made - moved.pictures).abs()[inside].mean() / (plain - moved.pictures).abs()[inside].mean()
+    assert nearer < 0.35
+    room = (moved.away == 1).expand(-1, 3, -1, -1)
+    assert room.any() and (made - moved.pictures).abs()[room].mean() < 0.1
+    other = latents + 30  # somebody else altogether
+    assert (model.paint(other, moved) - model.paint(other)).abs().max() < 0.05
+    twice = model.paint(latents, moved, sharp=True), model.paint(latents, sharp=True)
+    assert twice[0].shape == (1, 3, 112, 64)
+    assert torch.equal(twice[0][:, :, 46:54, 30:34], twice[1][:, :, 46:54, 30:34])
+
+
+def test_in_a_hurry_pictures_differ_by_a_shade() -> None:
+    model = tiny_model()
+    latents = torch.randn(2, 4, 7, 4)
+    exact = model.paint(latents)
+    model.hurries = True
+    quick = model.paint(latents)
+    assert quick.dtype == exact.dtype and 0 < (quick - exact).abs().max() < 0.05 * exact.abs().max()

@@ -6,7 +6,7 @@ from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdancer.renderer.diffusion.noise import CLEAN, NoiseSchedule
+from xdancer.renderer.diffusion.noise import CLEAN, SPREAD, NoiseSchedule
 
 KINDS = {
     "moore": ({"curve": "linear"}, "linear", "v_prediction", True),
@@ -50,6 +50,23 @@ def test_what_the_network_should_say_leads_back_to_the_clean_picture(level: int,
     torch.testing.assert_close(
         schedule.step(noisy, said, here, there), schedule.noised(clean, noise, there), atol=1e-2, rtol=1e-2
     )
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+def test_what_can_be_expected_is_the_best_straight_guess(prediction: str) -> None:
+    """Of clean latents that are SPREAD apart from near ones, no other mixture of these and the noisy ones is nearer."""
+    schedule = NoiseSchedule(zero_terminal=prediction == "v", prediction=prediction)
+    near = torch.randn(4, 20_000, 1, 1, 1, generator=torch.Generator().manual_seed(0))
+    clean = near + SPREAD * torch.randn(near.shape, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(near.shape, generator=torch.Generator().manual_seed(2))
+    levels = torch.tensor([100, 400, 700, 998])[:, None].expand(-1, 20_000)
+    noisy = schedule.noised(clean, noise, levels)
+    made = schedule.cleaned(noisy, schedule.expected(noisy, near, levels), levels)
+    for level, (x, guess, y, want) in enumerate(zip(noisy, near, made, clean, strict=True)):
+        table = torch.stack([x.flatten(), guess.flatten()], dim=1)
+        best = table @ torch.linalg.lstsq(table, want.flatten()).solution
+        torch.testing.assert_close((y - want).std(), (best - want.flatten()).std(), atol=2e-3, rtol=0.0), level
+    assert schedule.expected(noisy, near, torch.full_like(levels, CLEAN)).isfinite().all()
 
 
 def test_the_last_step_holds_nothing_but_noise_and_clean_is_clean() -> None:

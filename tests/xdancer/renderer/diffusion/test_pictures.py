@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.xdancer.data.motion_fixtures import make_body, make_clip, t_pose
 from xdancer.data import meshes
@@ -15,8 +16,10 @@ from xdancer.data.motion import splits
 from xdancer.data.skeleton import BONES, PARENTS
 from xdancer.errors import UserError
 from xdancer.pose.layout import INDEX
+from xdancer.renderer.diffusion.renderer import own
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.renderer.darkroom import Darkroom
+from xdancer.training.renderer.portrait import add, portrait
 from xdancer.training.renderer.rasteriser import rasterise
 from xdancer.training.renderer.scenes import Scenes, gathered, held_out
 from xdancer.training.renderer.skinning import skinned, transforms
@@ -180,3 +183,18 @@ def test_a_corpus_without_skins_is_said(corpus: Path, tokenizer: PoseTokenizer, 
     monkeypatch.setenv("XDANCER_DATA", str(tmp_path))
     with pytest.raises(UserError, match="no meshes, and no avatars"):
         Scenes(tmp_path, "train", 2, tokenizer)
+
+
+def test_a_person_is_added_to_weights(corpus: Path, tokenizer: PoseTokenizer, tmp_path: Path) -> None:
+    scenes = Scenes(corpus, "train", 1, tokenizer)
+    picture, pose = portrait(scenes, 3)
+    assert picture.shape == (896, 512, 3) and picture.dtype == np.uint8 and pose.shape == (60, 3)
+    seen = pose[:, 2] > 0.5
+    x, y = pose[seen, :2].round().astype(int).T
+    wall = picture[:, :1].astype(int)
+    apart = np.abs(picture.astype(int) - wall).mean(-1)
+    assert np.median(apart[y, x]) > 20 > np.median(apart)  # they are where their joints are, before a quiet wall
+    (tmp_path / "config.json").write_text('{"name": "x"}')
+    add(corpus, tmp_path, 3)
+    kept, where = own(tmp_path)
+    assert np.array_equal(np.asarray(Image.open(kept)), picture) and np.abs(where - pose).max() < 1e-3

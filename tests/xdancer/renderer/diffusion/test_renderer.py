@@ -16,6 +16,7 @@ from xdancer import weights
 from xdancer.errors import UserError
 from xdancer.pose.detector import standing
 from xdancer.renderer import Renderer
+from xdancer.renderer.diffusion.renderer import own
 from xdancer.tokenizer import PoseTokenizer
 
 
@@ -90,11 +91,14 @@ def test_a_clip_is_drawn_as_a_whole_and_in_twice_the_size(renderer: Renderer) ->
     assert renderer.stream(sharp=True).step(dance(4)).shape == (4, 128, 80, 3)
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 4])
 @pytest.mark.parametrize("levels", [1, 2])
-def test_fewer_passes_wait_for_less_of_the_dance(renderer: Renderer, levels: int) -> None:
-    stream = renderer.stream(levels=levels)
+def test_fewer_passes_and_smaller_chunks_wait_for_less_of_the_dance(
+    renderer: Renderer, levels: int, chunk: int
+) -> None:
+    stream = renderer.stream(levels=levels, chunk=chunk)
     counts = [len(stream.step(row[None])) for row in dance(16)]
-    assert counts.index(4) == 3 and counts.index(4, 4) == 3 + 4 * levels
+    assert counts.index(chunk) == chunk - 1 and counts.index(chunk, chunk) == chunk - 1 + chunk * levels
     assert sum(counts) + len(stream.finish()) == 16
 
 
@@ -148,8 +152,22 @@ def test_tokens_of_another_tokenizer_are_not_read_but_their_joints_are(folder: P
     assert seen and all(tokens is None for tokens in seen)
 
 
-def test_while_none_is_shipped_it_says_what_to_do() -> None:
-    assert weights.shipped("renderer") == []
+def test_the_shipped_one_draws_its_own_person_in_one_pass() -> None:
+    shipped = xdancer.Renderer.from_pretrained("live")
+    assert not shipped.guessed and shipped.reads_tokens and shipped.passes == 1
+    picture, pose = own(weights.find("renderer", "live"))
+    assert Image.open(picture).size == (512, 896)
+    tokens = xdancer.PoseTokenizer.from_pretrained("live").encode(pose[None])
+    made = shipped.stream(levels=1, chunk=1).step(tokens)[0].astype(int)
+    person = np.abs(shipped.reference.astype(int) - shipped.reference[:, :1]).mean(-1) > 15
+    assert 1000 < person.sum() < 10_000  # of 28672 px
+    assert np.abs(made - shipped.reference)[person].mean() < 12  # in the same pose, as they are there
+    other = xdancer.PoseTokenizer.from_pretrained("live").encode(np.where([1, 0, 0], pose + 60, pose)[None])
+    assert np.abs(shipped.stream(levels=1, chunk=1).step(other)[0].astype(int) - made)[person].mean() > 20
+
+
+def test_without_weights_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
     with pytest.raises(UserError, match="xdancer train renderer configs/renderer.yaml"):
         xdancer.Renderer.from_pretrained("live", reference=person())
 
@@ -180,6 +198,8 @@ def test_wrong_values_are_named(renderer: Renderer) -> None:
         renderer.stream(stride=5)
     with pytest.raises(ValueError, match="in 5 passes"):
         renderer.stream(levels=5)
+    with pytest.raises(ValueError, match="0 frames cannot"):
+        renderer.stream(chunk=0)
     with pytest.raises(ValueError, match="shape"):
         renderer.stream().step(np.zeros((3, 30), dtype=np.int16))
     with torch.no_grad():

@@ -59,11 +59,11 @@ def test_the_command_reports_on_held_out_people(
     ]  # fmt: skip
     assert main(command) == 0
     result = json.loads(capsys.readouterr().out)
-    assert set(result["ways"]) == {"offline", "live", "carried", "reference"} and result["scenes"] == 2
+    assert set(result["ways"]) == {"offline", "live", "one pass", "carried", "reference"} and result["scenes"] == 2
     assert all(np.isfinite(list(ways.values())).all() for ways in result["ways"].values())
     assert result["ways"]["reference"]["flicker"] == 0
     assert strips.exists() and "PSNR" in report(result)
     assert main([*command[:5], "--tokenizer", "live"]) == 2
     assert "another tokenizer" in capsys.readouterr().err
-    assert main(["evaluate", "renderer", str(corpus)]) == 2
-    assert "no renderer 'live'" in capsys.readouterr().err
+    assert main(["evaluate", "renderer", str(corpus), "--weights", "nobody"]) == 2
+    assert "no renderer 'nobody'" in capsys.readouterr().err
