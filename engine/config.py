@@ -77,6 +77,7 @@ class WeightSettings(Section):
 
     tokenizer: str = "live"
     choreographer: str = "live"
+    renderer: str = "live"
 
 
 class Config(Section):

@@ -61,6 +61,11 @@ class Params(TempoParams):
     clock: ClockName = "auto"
 
 
+def wants_person(params: Params) -> bool:
+    """Whether a frame with these is to show the person: a dark show stays dark, and a flash on the beat is white."""
+    return params.renderer == "diffusion" and not params.blackout and not params.flash
+
+
 class Change(Params):
     """A change to some parameters, as a client sends it: those that are set, and `apply`, when it takes hold."""
 

@@ -213,7 +213,9 @@ function showUnavailable({ renderer = {}, reference = null, clock = {} }) {
   for (const option of $("renderer").options) option.disabled = option.value in renderer;
   const why = Object.values(renderer).join("; ");
   $("renderer").disabled = [...$("renderer").options].filter((option) => !option.disabled).length < 2;
-  for (const [id, text] of [["renderer-why", why], ["reference-why", reference || ""]]) {
+  const person = state.person || {};
+  const painter = state.active?.renderer === "diffusion" && person.status !== "painting" ? `painter ${person.status}` : "";
+  for (const [id, text] of [["renderer-why", why || painter], ["reference-why", reference || person.trouble || ""]]) {
     set($(id), text);
     $(id).hidden = !text;
   }

@@ -21,6 +21,7 @@ PACKAGES = ("aiohttp", "aiomqtt", "aiortc", "amqtt", "av", "cv2", "numpy", "PIL"
             "safetensors", "scipy")  # fmt: skip
 EXTRAS = {  # what a show can do without: the module, what for, how to get it
     "aalink": ("beats by Ableton Link", "pip install 'xdancer[link]'"),
+    "mediapipe": ("the pose of who is on a photograph", "pip install 'xdancer[pose]', with Python 3.11 or 3.12"),
 }
 FILES_MOST = 2048  # open files: a viewer takes three or four
 DISK_LEAST = 5e9  # bytes: a night of film
@@ -137,14 +138,15 @@ def _weights() -> Iterator[Check]:
     from xdancer.errors import UserError
 
     fix = "pip install --force-reinstall xdancer"
-    for part in ("beats", "tokenizer", "choreographer"):
+    for part in ("beats", "tokenizer", "choreographer", "renderer"):
+        needed = "extra" if part == "renderer" else "show"  # the skeleton dances without
         try:
             folder = weights.find(part, "live")
             weights.load_arrays(folder)
         except UserError as error:
-            yield Check(f"weights {part}", False, str(error), "show", fix)
+            yield Check(f"weights {part}", False, str(error), needed, fix)
         else:
-            yield Check(f"weights {part}", True, f"{folder.name}, sha256 {weights.sha256(folder)[:12]}", "show")
+            yield Check(f"weights {part}", True, f"{folder.name}, sha256 {weights.sha256(folder)[:12]}", needed)
     try:
         models = load_models(Config())
     except UserError as error:

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from engine.config import Config
     from engine.studio.frame import StudioFrame
+
+    Shot = tuple[np.ndarray, np.ndarray]  # a picture and its sound
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -73,15 +75,18 @@ def render(
     models = load_models(config)
     studio = Studio(models, config.params())
     fixed = FixedClock(config.clock.tempo) if config.clock.source == "fixed" else None  # the others are only live
+    paint = _painting(config)
     made: list[StudioFrame] = []
     bar = tqdm(total=_length(audio), unit="frame", desc="dancing", disable=not sys.stderr.isatty())
     with Mp4Writer(output, config.width, config.height) as film, bar:
         for block in _chain(first, blocks):
             for frame in studio.push(block, clock=[fixed.beat(len(made), 0.0) if fixed else None]):
-                assert frame.picture is not None
-                film.write(frame.picture, block)
+                for picture, sound in paint(frame, block):
+                    film.write(picture, sound)
+                    bar.update()
                 made.append(_without_picture(frame))
-                bar.update()
+        for picture, sound in paint(None, None):
+            film.write(picture, sound)
     struck = [frame.beat.struck for frame in made if frame.beat.struck is not None]
     if tokens is not None:
         rows, poses = np.stack([f.tokens for f in made]), np.stack([f.pose for f in made])
@@ -97,6 +102,36 @@ def render(
         "beats_s": [round(time, 4) for time in struck],
         **models.info(),
     }
+
+
+def _painting(config: "Config") -> "Callable[[StudioFrame | None, np.ndarray | None], list[Shot]]":
+    """What takes frames of the dance with their sound, and gives the pictures that got ready with theirs; None for
+    both: the dance is over."""
+    if config.renderer == "skeleton":
+        return lambda frame, sound: [(frame.picture, sound)] if frame is not None else []  # type: ignore[list-item]
+    from engine.painter.models import make_painter
+    from engine.painter.pace import Setting
+    from engine.params import wants_person
+
+    painter = make_painter(config)
+    painter.change(Setting(painter.renderer.passes, 1))
+    waiting: list[tuple[StudioFrame, np.ndarray]] = []
+
+    def paint(frame: "StudioFrame | None", sound: "np.ndarray | None") -> "list[Shot]":
+        if frame is None or sound is None:
+            painted = painter.finish()
+        else:
+            waiting.append((frame, sound))
+            painted = painter.push(frame.index, frame.tokens, frame.pose)
+        shots: list[Shot] = []
+        for painting in painted:
+            danced, heard = waiting.pop(0)
+            own = painting.picture if wants_person(danced.params) else danced.picture
+            assert own is not None and danced.index == painting.index
+            shots.append((own, heard))
+        return shots
+
+    return paint
 
 
 def hops(blocks: "Iterator[np.ndarray]") -> "Iterator[np.ndarray]":

@@ -39,7 +39,7 @@ TICK = 5.0  # seconds between looks
 OPUS_FPS = 50
 HUNG_MOST = MISSED_AFTER + 1  # frames late or repeated, until somebody else dances
 FREE_MOST = 5.0  # per cent: while a studio hangs, until that is noticed
-NONSENSE = ({"enrgy": 1}, {"energy": 3}, {"style": 7}, {"apply": "later"}, {"seed": "x"}, {"renderer": "diffusion"})
+NONSENSE = ({"enrgy": 1}, {"energy": 3}, {"style": 7}, {"apply": "later"}, {"seed": "x"}, {"renderer": "oil"})
 
 
 def run(minutes: float, settings: list[str], say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:

@@ -37,6 +37,14 @@ class Lead:
             self._reports.append(seconds)
             self.delivery = median(self._reports)
 
+    def raise_by(self, seconds: float) -> bool:
+        """Frames come so much too late; True where the lead has changed."""
+        before = self.frames
+        if self._measured:
+            self.frames = min(self.frames + ceil(FPS * seconds), MOST_LEAD)
+            self._behind.clear()
+        return self.frames != before
+
     def came(self, seconds: float, trim: float) -> bool:
         """A frame came `seconds` after its music was heard; it is on show `trim` seconds after its own sound.
 

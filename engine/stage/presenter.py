@@ -110,6 +110,17 @@ class Presenter:
         self._tell(lambda outlet: outlet.made(show))
         return behind
 
+    def leaves(self, index: int) -> float:
+        """When frame `index` leaves for the viewers, on the event loop's clock."""
+        return self._due(index) - self.lead.delivery
+
+    def wait_longer(self, seconds: float, why: str) -> None:
+        """Show everything so much later from now on, as far as the configuration allows."""
+        delay = min(self.delay + seconds, self._most)
+        if delay > self.delay:
+            self.delay = delay
+            log.warning("presenter: %s; the delay is now %.0f ms", why, 1000 * self.delay)
+
     async def run(self) -> None:
         """Show one frame after the other, for ever."""
         loop = asyncio.get_running_loop()
@@ -117,7 +128,7 @@ class Presenter:
             while self.shown > self._heard[0] + self.lead.frames or self._heard[0] < 0:
                 self._tick.clear()
                 await self._tick.wait()
-            wait = self._due(self.shown) - self.lead.delivery - loop.time()
+            wait = self.leaves(self.shown) - loop.time()
             await asyncio.sleep(max(0.0, wait))
             self._show(self.shown)
 
@@ -130,8 +141,8 @@ class Presenter:
             frame = self._repeat(index, due)
         else:
             frame = replace(frame, due=due, sound=self._sound_of(index))
-        now, leaves = asyncio.get_running_loop().time(), self._due(index) - self.lead.delivery
-        self.latency["presenter"].push(now - leaves)
+        now = asyncio.get_running_loop().time()
+        self.latency["presenter"].push(now - self.leaves(index))
         self.latency["show"].push(now - self._time(index))
         self._times.pop(index, None)
         self.shown = index + 1
@@ -152,8 +163,7 @@ class Presenter:
             return
         if len(self._late) == WINDOW and sum(self._late) > TOO_LATE * WINDOW and self.behind > self.delay - 1 / FPS:
             if self.delay + 1 / FPS <= self._most:
-                self.delay += 1 / FPS
-                log.warning("presenter: pictures come late; the delay is now %.0f ms", 1000 * self.delay)
+                self.wait_longer(1 / FPS, "pictures come late")
             self._late.clear()
 
     def _time(self, index: int) -> float:

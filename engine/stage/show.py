@@ -18,6 +18,7 @@ from engine.stage.frame import Outlet
 from engine.stage.freerun import FreeRun
 from engine.stage.lag import LoopLag
 from engine.stage.metrics import Window, resident_mb
+from engine.stage.person import Person
 from engine.stage.presenter import Presenter
 from engine.stage.studios import Studios
 from engine.stage.wall import unix_time
@@ -42,7 +43,12 @@ class Show:
     """
 
     def __init__(
-        self, config: Config, source: Source, studios: Callable[..., Studios] = Studios, draw: Any = None
+        self,
+        config: Config,
+        source: Source,
+        studios: Callable[..., Studios] = Studios,
+        draw: Any = None,
+        person: Callable[..., Person] = Person,
     ) -> None:
         self.config, self.source = config, source
         self.session = secrets.token_hex(4)
@@ -61,6 +67,7 @@ class Show:
         self.lag = LoopLag()
         self.latency = {stage: Window() for stage in ("music", "dance", "picture")} | self.presenter.latency
         self.performer = Performer(config, self.studios.set, self._styles)
+        self.person = person(config, self.presenter, self.performer.references, self._arrived, self._slow)
         self.performer.tapped = self.clock.tap.tap
         if self.presenter.anticipates:
             self.performer.listeners.append(self._trim)
@@ -91,6 +98,8 @@ class Show:
         """How the show is doing: for /api/state, the readout and the metrics."""
         presenter, studios = self.presenter, self.studios
         pids = {"stage": os.getpid(), **studios.pids}
+        if self.person.painter.pid is not None:
+            pids["painter"] = self.person.painter.pid
         music, dance, picture = (round(1000 * float(seconds), 2) for seconds in self._spent)
         return {
             "show": self.config.show,
@@ -140,6 +149,7 @@ class Show:
                 "picture_ms": picture,
                 **self.models,
             },
+            "person": self.person.state(),
             "latency": {stage: window.state() for stage, window in self.latency.items()},
             "loop_lag": self.lag.window.state(),
             "loop_lag_p99_ms": round(1000 * self.lag.p99, 2),
@@ -160,13 +170,16 @@ class Show:
         try:
             self.source.start()
             self.clock.start()
+            self.person.start()
             await self.studios.start()
             async with asyncio.TaskGroup() as tasks:
-                for work in (self._feed(), self.presenter.run(), self._free_run(), self.lag.run()):
+                works = (self._feed(), self.presenter.run(), self._free_run(), self.person.run(), self.lag.run())
+                for work in works:
                     tasks.create_task(work)
         finally:
             self.source.close()
             self.clock.stop()
+            await self.person.stop()
             await self.studios.stop()
             self.performer.references.close()
 
@@ -221,9 +234,20 @@ class Show:
         if frame.index > self.presenter.newest:
             self.beat, self.performer.active = frame.beat, frame.params
             self.clock.follow(frame.params.clock, frame.params.tempo)
-        behind, lead = self.presenter.arrived(frame, frame.tokens), self.presenter.lead
+        self.person.push(frame, frame.tokens)
+
+    def _arrived(self, frame: StudioFrame, tokens: np.ndarray) -> None:
+        """The frame has its picture."""
+        behind, lead = self.presenter.arrived(frame, tokens), self.presenter.lead
         if behind is not None and self.studios.live and lead.came(behind, self.presenter.delay):
             self.studios.set_lead(lead.frames)
+
+    def _slow(self, seconds: float) -> None:
+        """The person's pictures come so much too late."""
+        if not self.presenter.anticipates:
+            self.presenter.wait_longer(seconds, "the person is drawn late")
+        elif self.presenter.lead.raise_by(seconds):
+            self.studios.set_lead(self.presenter.lead.frames)
 
     async def _free_run(self) -> None:
         """Draw what is danced while no studio dances, in a thread."""

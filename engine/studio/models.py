@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.config import Config
+from xdancer import weights
 from xdancer.errors import UserError
 from xdancer.music.frame import HOP
+from xdancer.renderer import reference
 
 if TYPE_CHECKING:
     from xdancer import Choreographer, MusicAnalyzer, PoseTokenizer, SkeletonRenderer
@@ -66,6 +68,11 @@ def _rehearse(models: Models, name: str) -> None:
 
 
 def check_renderer(config: Config) -> None:
-    """Raises UserError where the renderer cannot be had."""
-    if config.renderer == "diffusion":
-        raise UserError("renderer: the diffusion renderer has no weights in this version; use --renderer skeleton")
+    """Raises UserError where the renderer, or the picture of who is to dance, cannot be had."""
+    if config.renderer == "diffusion" and "/" not in config.weights.renderer:  # a hub id is fetched when it is needed
+        try:
+            weights.find("renderer", config.weights.renderer)
+        except UserError as error:
+            raise UserError(f"renderer: {error}") from None
+    if config.renderer == "diffusion" and config.reference is not None:
+        reference.load(config.reference, config.height, config.width)

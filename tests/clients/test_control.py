@@ -189,10 +189,10 @@ async def test_everything_is_reached_by_keyboard_and_has_a_name(page: Page) -> N
 
 
 async def test_what_cannot_be_had_says_why(page: Page) -> None:
-    async with show(free_port()) as (web, _):
+    async with show(free_port(), "weights.renderer=nobody") as (web, _):
         await opened(page, web.address + "control")
         assert await page.is_disabled("#renderer") and await page.is_disabled("#reference")
-        assert "no weights" in await page.inner_text("#renderer-why")
+        assert "no renderer 'nobody'" in await page.inner_text("#renderer-why")
         assert "diffusion renderer" in await page.inner_text("#reference-why")
         assert await page.get_attribute("#renderer", "aria-describedby") == "renderer-why"
 

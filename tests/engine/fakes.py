@@ -1,12 +1,15 @@
 """Stand-ins: time that jumps, sound that is known, a studio without models, an outlet that remembers."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.config import Config
+from engine.painter.process import Working
+from engine.painter.shared import Painting
 from engine.params import Moment, Params
 from engine.soak.virtual import VirtualLoop, run_virtually
 from engine.stage.frame import ShowFrame
@@ -16,7 +19,7 @@ from engine.studio.process import Failed, Go
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import HOP, BeatState
 
-__all__ = ["CountingSource", "FakeStudio", "Memory", "VirtualLoop", "run_virtually"]
+__all__ = ["CountingSource", "FakePainter", "FakeStudio", "Memory", "VirtualLoop", "run_virtually"]
 
 
 class CountingSource:
@@ -136,6 +139,50 @@ class FakeStudio:
 
     async def join(self) -> None:
         pass
+
+
+class FakePainter:
+    """Takes the place of a painter's process: a frame's picture comes `slowness` seconds after the frame, pink."""
+
+    PINK = (255, 0, 255)
+    slowness = 0.05
+
+    def __init__(self, config: Config, painted: Callable[[Painting], None], frames: int) -> None:
+        self.status, self.pid, self.replaced, self.skipped = "off", None, 0, 0
+        self.working: Working | None = None
+        self.frames = frames
+        self.worn: Path | None = None
+        self._painted, self._size, self._hangs, self._lost = painted, (config.height, config.width), False, False
+
+    def start(self) -> None:
+        if not self._lost:
+            self.status, self.working = "painting", Working(1, 1, 0.01, None)
+
+    def paint(self, index: int, tokens: np.ndarray, pose: np.ndarray) -> None:
+        if self.working and not self._hangs:
+            asyncio.get_running_loop().call_later(self.slowness, self._paint, index)
+
+    def _paint(self, index: int) -> None:
+        if self.working and not self._hangs:
+            self._painted(Painting(index, np.full((*self._size, 3), self.PINK, np.uint8)))
+
+    def wear(self, picture: Path | None) -> None:
+        self.worn = picture
+
+    def lose(self) -> None:
+        """Its process has ended, and takes a while to come back."""
+        self._lost, self.working = True, None
+
+    def hang(self) -> None:
+        """It is there and does nothing."""
+        self._hangs = True
+
+    def back(self) -> None:
+        self._lost = self._hangs = False
+        self.start()
+
+    async def stop(self) -> None:
+        self.working = None
 
 
 class Memory:

@@ -215,7 +215,9 @@ def test_mistakes_are_one_line_before_the_show(settings: list[str], capfd: pytes
     assert "nowhere.wav: no such file" in complaint(capfd, "--audio", "nowhere.wav", *settings)
     assert "no choreographer 'nobody'" in complaint(capfd, *settings, "weights.choreographer=nobody")
     assert "no tokenizer 'nobody'" in complaint(capfd, *settings, "weights.tokenizer=nobody")
-    assert "diffusion renderer" in complaint(capfd, "--renderer", "diffusion", *settings)
+    assert "no renderer 'nobody'" in complaint(capfd, "--renderer", "diffusion", *settings, "weights.renderer=nobody")
+    person = ["--renderer", "diffusion", "--reference"]
+    assert "nobody.jpg: no such file" in complaint(capfd, *person, "nobody.jpg", *settings)
     assert "prot: unknown key; did you mean port?" in complaint(capfd, "prot=1", *settings)
     assert "no folder nowhere" in complaint(capfd, *settings, "record=nowhere/film.mp4")
     assert "bearer token" in complaint(capfd, "--host", "0.0.0.0", *settings)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from models import tiny_choreographer, tiny_tokenizer
+from models import tiny_choreographer, tiny_renderer, tiny_tokenizer
 
 from engine.cli import main
 from xdancer.music.demo import click_track
+from xdancer.tokenizer import PoseTokenizer
 from xdancer.weights import load_arrays, save
 
 
@@ -92,6 +93,22 @@ def test_the_poses_as_openpose_files(tmp_path: Path, weights: list[str]) -> None
     np.testing.assert_allclose(bodies, [p[:18] for p, person in zip(pose, people, strict=True) if person], atol=6e-4)
 
 
+def test_the_person_in_the_film(tmp_path: Path, weights: list[str]) -> None:
+    tokenizer = next(setting.partition("=")[2] for setting in weights if setting.startswith("weights.tokenizer="))
+    tiny_renderer(tmp_path / "renderer", PoseTokenizer.from_pretrained(tokenizer))
+    song = str(wav(tmp_path / "song.wav", NOISE[:9_600, :2]))
+    person = ["--renderer", "diffusion", f"weights.renderer={tmp_path / 'renderer'}"]
+    films = {}
+    for name, settings in {"person": person, "skeleton": [], "dark": [*person, "blackout=true"]}.items():
+        out = tmp_path / f"{name}.mp4"
+        assert main(["render", song, "-o", str(out), *settings, *weights]) == 0
+        with av.open(str(out)) as container:
+            films[name] = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    assert films["person"].shape == films["skeleton"].shape
+    assert np.abs(films["person"].astype(int) - films["skeleton"]).mean() > 5
+    assert films["dark"].max() < 20
+
+
 def test_a_truncated_file_gives_what_could_be_read(tmp_path: Path, weights: list[str]) -> None:
     whole = wav(tmp_path / "whole.wav", NOISE[:, :2])
     song = tmp_path / "song.wav"
@@ -122,7 +139,8 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert ".mp4" in complaint(capsys, song, "-o", str(tmp_path / "out.avi"), *weights)
     assert ".npz" in complaint(capsys, song, *out, "--tokens", str(tmp_path / "out.txt"), *weights)
     assert "no folder" in complaint(capsys, song, *out, "--openpose", str(tmp_path / "no" / "where"), *weights)
-    assert "diffusion" in complaint(capsys, song, *out, "--renderer", "diffusion", *weights)
+    nobody = "weights.renderer=nobody"
+    assert "no renderer 'nobody'" in complaint(capsys, song, *out, "--renderer", "diffusion", *weights, nobody)
     assert "nowhere" in complaint(capsys, song, *out, "weights.choreographer=nowhere")
     assert "sead" in complaint(capsys, song, *out, "sead=3", *weights)
     assert set(tmp_path.iterdir()) == before

@@ -22,6 +22,6 @@ def test_ours_and_the_plain_unet_are_measured(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(diffusion, "PASSES", 1)
     result = diffusion.run(argparse.Namespace())
     assert result["frames_per_core_second"] == pytest.approx(1e3 / result["ours_ms"])
-    assert result["diffusers_unet_ms"] > 0
+    assert result["diffusers_unet_ms"] > 0 < result["one_pass_ms"]
     assert all(count > 1000 for count in result["parameters"].values())
     assert "64 x 64" in diffusion.report(result)

@@ -292,7 +292,7 @@ def test_a_free_run_goes_dark_without_a_studio() -> None:
         ({"mirror": "perhaps"}, "mirror: "),
         ({"apply": "later"}, "apply: "),
         ({"style": "waltz"}, "'waltz'"),
-        ({"renderer": "diffusion"}, "renderer: "),
+        ({"renderer": "oil"}, "renderer: "),
         ({"reference": "/etc/passwd"}, "reference: "),
         ({"reference": "0123456789abcdef"}, "reference: "),
         ({"preset": "nobody"}, "there is no 'nobody'"),

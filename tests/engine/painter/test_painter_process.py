@@ -1,0 +1,101 @@
+"""The painter in its process: it paints, takes another person, says what is wrong, and is begun again when killed."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.config import Config, load
+from engine.painter.handle import PainterProcess
+from engine.painter.shared import SLOTS, Painting, PictureRing
+from tests.models import tiny_renderer, tiny_tokenizer
+
+TOKENS = np.random.default_rng(2).integers(0, 512, (64, 5, 6)).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tmp_path_factory.mktemp("weights")
+    tiny_renderer(folder / "renderer", tiny_tokenizer(folder / "tokenizer"))
+    weights = [f"weights.{part}={folder / part}" for part in ("tokenizer", "renderer")]
+    return load(None, [*weights, "width=64", "height=112", "renderer=diffusion"])
+
+
+@contextlib.asynccontextmanager
+async def started(config: Config) -> AsyncIterator[tuple[PainterProcess, list[Painting]]]:
+    made: list[Painting] = []
+    painter = PainterProcess(config, made.append, frames=30)
+    painter.start()
+    try:
+        yield painter, made
+    finally:
+        await painter.stop()
+
+
+async def until(true: Callable[[], object], seconds: float = 120.0) -> None:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not true():
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.02)
+
+
+def paint(painter: PainterProcess, *indices: int) -> None:
+    pose = np.full((60, 3), 100.0, np.float32)
+    for index in indices:
+        painter.paint(index, TOKENS[index], pose)
+
+
+async def test_it_paints_changes_the_person_and_is_begun_again(config: Config, tmp_path: Path) -> None:
+    other, nobody = tmp_path / "other.png", tmp_path / "nobody.png"
+    Image.fromarray(np.full((224, 128, 3), 200, np.uint8)).save(other)
+    nobody.write_bytes(b"nothing")
+    async with started(config) as (painter, made):
+        paint(painter, 0)  # nobody listens yet
+        await until(lambda: painter.working)
+        assert painter.status == "painting" and painter.working.trouble is None
+        paint(painter, *range(8))
+        await until(lambda: len(made) == 8)
+        assert [painting.index for painting in made] == [*range(8)]
+        assert all(painting.picture.shape == (112, 64, 3) for painting in made)
+        painter.wear(other)
+        await until(lambda: painter.working.trouble)
+        assert "stand upright" in painter.working.trouble  # there is no detector
+        paint(painter, *range(8, 12))
+        await until(lambda: len(made) == 12)
+        assert np.abs(made[8].picture.astype(int) - made[0].picture).mean() > 1
+        painter.wear(nobody)
+        await until(lambda: "not a picture" in painter.working.trouble)
+        paint(painter, *range(12, 16))  # whoever was there goes on
+        await until(lambda: len(made) == 16)
+        painter.wear(other)
+        first = painter.pid
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: painter.replaced == 1 and painter.working)
+        assert painter.pid != first
+        await until(lambda: "stand upright" in (painter.working.trouble or ""))  # it has been told again who dances
+        paint(painter, *range(16, 20))
+        await until(lambda: len(made) == 20)
+    assert painter.status == "off" and painter.pid is None
+
+
+async def test_what_is_missing_is_said(config: Config) -> None:
+    weights = config.weights.model_copy(update={"renderer": "/nowhere"})
+    async with started(config.model_copy(update={"weights": weights})) as (painter, _):
+        await until(lambda: painter.replaced)
+        assert painter.status.startswith("waiting: ") and "/nowhere" in painter.status
+
+
+def test_no_picture_is_overwritten_before_it_was_taken() -> None:
+    ring = PictureRing(8, 4)
+    for index in range(SLOTS):
+        assert ring.put(Painting(index, np.full((4, 8, 3), index, np.uint8)), 0.0)
+    assert not ring.put(Painting(99, np.zeros((4, 8, 3), np.uint8)), 0.01)
+    taken = list(ring.take())
+    assert [int(p.picture[0, 0, 0]) for p in taken] == [p.index for p in taken] == [*range(SLOTS)]
+    assert ring.put(Painting(99, np.zeros((4, 8, 3), np.uint8)), 0.0) and [p.index for p in ring.take()] == [99]
