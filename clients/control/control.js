@@ -135,19 +135,20 @@ async function again() {
 
 // ---- what is
 
+const later = (ms) => `${ms > 0 ? "+" : ""}${ms} ms`;
 const SAYS = {
   energy: (value) => (value === null ? "by the music" : `${Math.round(100 * value)} %`),
   temperature: (value) => value.toFixed(2),
   style: (value) => value ?? "by the music",
   seed: String,
-  trim_ms: (value) => `${value > 0 ? "+" : ""}${value} ms`,
+  trim_ms: later,
   renderer: (value) => (value === "diffusion" ? "person" : value),
   reference: (value) => value ?? "as configured",
   clock: (value) => (value === "auto" ? "automatic" : value),
   tempo: (value) => `${value} BPM`,
   tempo_scale: (value) => (value === 1 ? "as heard" : value > 1 ? `×${value}` : `÷${1 / value}`),
   tempo_from: (value) => (value === null ? "as heard" : `${value} to ${2 * value} BPM`),
-  nudge_ms: (value) => `${value > 0 ? "+" : ""}${value} ms`,
+  nudge_ms: later,
 };
 const SCALES = [0.25, 0.5, 1, 2, 4];
 const NUDGE = 10; // ms

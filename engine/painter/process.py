@@ -5,10 +5,7 @@ It is told through a pipe what to paint; a frame that nobody can be waiting for 
 
 import contextlib
 import os
-import signal
-import sys
 import time
-import traceback
 from collections import deque
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -19,7 +16,7 @@ import numpy as np
 
 from engine.config import Config
 from engine.painter.shared import PictureRing
-from engine.studio.process import Failed
+from engine.studio.process import serve
 from xdancer.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,36 +51,18 @@ class Frames:
 
 @dataclass(frozen=True)
 class Working:
-    """The painter draws, by this setting; `spent` seconds a drawn frame. `trouble`: why a picture was not taken, or
-    what is only guessed about it."""
+    """The painter draws, by this setting. `trouble`: why a picture was not taken, or what is only guessed about it."""
 
     levels: int
     stride: int
-    spent: float
     trouble: str | None
 
 
 def main(config: Config, pipe: Connection, pictures: PictureRing) -> None:
     """Run until the stage closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stage says when to stop
     with contextlib.suppress(OSError):
         os.nice(NICE)
-    try:
-        _Work(config, pipe, pictures).run()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the stage has gone
-    except UserError as error:
-        _say(pipe, Failed(str(error), mistake=True))
-        sys.exit(2)
-    except Exception as error:
-        traceback.print_exc()
-        _say(pipe, Failed(f"{type(error).__name__}: {error}", mistake=False))
-        sys.exit(1)
-
-
-def _say(pipe: Connection, message: Failed) -> None:
-    with contextlib.suppress(OSError):
-        pipe.send(message)
+    serve(pipe, lambda: _Work(config, pipe, pictures).run())
 
 
 class _Work:
@@ -148,7 +127,7 @@ class _Work:
 
     def _report(self) -> None:
         setting = self._painter.setting
-        self._pipe.send(Working(setting.levels, setting.stride, self._painter.spent, self._trouble))
+        self._pipe.send(Working(setting.levels, setting.stride, self._trouble))
 
 
 GUESSED = "no pose detector: the person is taken to stand upright; pip install 'xdancer[pose]'"

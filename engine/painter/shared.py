@@ -1,14 +1,10 @@
 """Memory that stage and painter share: pictures on their way to the stage."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from engine.studio.shared import context
-
-SLOTS = 16  # pictures made and not yet taken; a painter that finds none free waits
+from engine.studio.shared import SlotRing
 
 
 @dataclass(frozen=True)
@@ -19,41 +15,14 @@ class Painting:
     picture: np.ndarray
 
 
-@dataclass
-class PictureRing:
-    """SLOTS pictures of the show's size; none is ever overwritten before it was taken. One writer, one reader."""
+class PictureRing(SlotRing[Painting]):
+    """Pictures of the show's size on their way from the painter to the stage."""
 
-    width: int
-    height: int
+    def __init__(self, width: int, height: int) -> None:
+        super().__init__(np.dtype([("index", "<i8"), ("picture", "u1", (height, width, 3))]))
 
-    def __post_init__(self) -> None:
-        self._memory: Any = context.RawArray("b", SLOTS * self._slot.itemsize)
-        self._free = context.Semaphore(SLOTS)
-        self._count = context.RawValue("q", 0)
-        self._taken = 0
-
-    def put(self, painting: Painting, timeout: float) -> bool:
-        """Write a picture into a free slot; False where none got free within `timeout` seconds."""
-        if not self._free.acquire(timeout=timeout):
-            return False
-        slot = self._slots()[self._count.value % SLOTS]
+    def _write(self, slot: np.void, painting: Painting) -> None:
         slot["index"], slot["picture"] = painting.index, painting.picture
-        self._count.value += 1
-        return True
 
-    def take(self) -> Iterator[Painting]:
-        """What has been painted since, oldest first; for the stage."""
-        slots = self._slots()
-        while self._taken < self._count.value:
-            slot = slots[self._taken % SLOTS]
-            painting = Painting(int(slot["index"]), slot["picture"].copy())
-            self._taken += 1
-            self._free.release()
-            yield painting
-
-    @property
-    def _slot(self) -> np.dtype:
-        return np.dtype([("index", "<i8"), ("picture", "u1", (self.height, self.width, 3))])
-
-    def _slots(self) -> np.ndarray:
-        return np.frombuffer(self._memory, self._slot)
+    def _read(self, slot: np.void) -> Painting:
+        return Painting(int(slot["index"]), slot["picture"].copy())

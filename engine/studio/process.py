@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -67,9 +67,14 @@ class SetLead:
 
 def main(config: Config, params: Params, pipe: Connection, sound: SoundRing, frames: FrameRing, heard: Any) -> None:
     """Run until the stage closes the pipe. `heard` is released once for each frame of sound."""
+    serve(pipe, lambda: _work(config, params, pipe, sound, frames, heard))
+
+
+def serve(pipe: Connection, work: Callable[[], None]) -> None:
+    """Do a process's `work` until it is done or the stage has gone; what ends it otherwise is told through the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the stage says when to stop
     try:
-        _work(config, params, pipe, sound, frames, heard)
+        work()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the stage has gone
     except Behind:  # another one starts from the sound that is left

@@ -4,10 +4,10 @@ Both rings have one writer. Anonymous shared memory (multiprocessing arrays) goe
 """
 
 import multiprocessing
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from multiprocessing.context import SpawnContext
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from xdancer.music.frame import HOP, SAMPLE_RATE, BeatState
 from xdancer.pose.layout import N_JOINTS, N_PARTS, TOKENS_PER_PART
 
 SOUND_FRAMES = 15 * SAMPLE_RATE // HOP  # what the stage keeps: 15 s
-SLOTS = 16  # frames made and not yet taken; a studio that finds none free waits
+SLOTS = 16  # things put into a ring and not yet taken; a writer that finds none free waits
 AHEAD = 8  # beats ahead that are passed on
 PARAMS = 1024  # bytes of parameters as JSON; the longest style, escaped, takes half of them
 BEAT = np.dtype([("beat", "<f8", (8,)), ("ahead", "<f8", (AHEAD,)), ("source", "S16")])
+T = TypeVar("T")
 context: SpawnContext = multiprocessing.get_context("spawn")
 
 
@@ -95,29 +96,57 @@ def _slot(width: int, height: int) -> np.dtype:
     )
 
 
-@dataclass
-class FrameRing:
-    """Frames on their way from one studio to the stage: SLOTS of them, none is ever overwritten before it was taken."""
+class SlotRing(ABC, Generic[T]):
+    """Things on their way from one process to another: SLOTS of them, none is ever overwritten before it was taken. One
+    writer, one reader."""
 
-    width: int
-    height: int
-
-    def __post_init__(self) -> None:
-        self._memory: Any = context.RawArray("b", SLOTS * _slot(self.width, self.height).itemsize)
+    def __init__(self, slot: np.dtype) -> None:
+        self._slot = slot
+        self._memory: Any = context.RawArray("b", SLOTS * slot.itemsize)
         self._free = context.Semaphore(SLOTS)
         self._count = context.RawValue("q", 0)
         self._taken = 0
 
     @property
     def waiting(self) -> int:
-        """Frames made and not yet taken; for the stage."""
+        """Things put and not yet taken; for the reader."""
         return int(self._count.value) - self._taken
 
-    def put(self, frame: StudioFrame, timeout: float) -> bool:
-        """Write a frame into a free slot; False where none got free within `timeout` seconds."""
+    def put(self, thing: T, timeout: float) -> bool:
+        """Write into a free slot; False where none got free within `timeout` seconds."""
         if not self._free.acquire(timeout=timeout):
             return False
-        slot = self._slots()[self._count.value % SLOTS]
+        self._write(self._slots()[self._count.value % SLOTS], thing)
+        self._count.value += 1
+        return True
+
+    def take(self) -> Iterator[T]:
+        """What has been put since, oldest first."""
+        slots = self._slots()
+        while self._taken < self._count.value:
+            thing = self._read(slots[self._taken % SLOTS])
+            self._taken += 1
+            self._free.release()
+            yield thing
+
+    @abstractmethod
+    def _write(self, slot: np.void, thing: T) -> None: ...
+
+    @abstractmethod
+    def _read(self, slot: np.void) -> T:
+        """A copy: the slot is written again."""
+
+    def _slots(self) -> np.ndarray:
+        return np.frombuffer(self._memory, self._slot)
+
+
+class FrameRing(SlotRing[StudioFrame]):
+    """Frames on their way from one studio to the stage."""
+
+    def __init__(self, width: int, height: int) -> None:
+        super().__init__(_slot(width, height))
+
+    def _write(self, slot: np.void, frame: StudioFrame) -> None:
         slot["index"], slot["tokens"], slot["danced"] = frame.index, frame.tokens, frame.danced
         slot["pose"], slot["level"], slot["spent"] = frame.pose, frame.level, frame.spent
         slot["beat"], slot["ahead"], slot["source"] = _packed(frame.beat)
@@ -125,32 +154,20 @@ class FrameRing:
         slot["lead"], slot["drawn"] = frame.lead, frame.picture is not None
         if frame.picture is not None:
             slot["picture"] = frame.picture
-        self._count.value += 1
-        return True
 
-    def take(self) -> Iterator[StudioFrame]:
-        """What has been made since, oldest first; for the stage."""
-        slots = self._slots()
-        while self._taken < self._count.value:
-            slot = slots[self._taken % SLOTS]
-            frame = StudioFrame(
-                index=int(slot["index"]),
-                tokens=slot["tokens"].copy(),
-                danced=slot["danced"].copy(),
-                pose=slot["pose"].copy(),
-                beat=_unpacked(slot),
-                level=float(slot["level"]),
-                picture=slot["picture"].copy() if slot["drawn"] else None,
-                spent=tuple(slot["spent"].tolist()),
-                params=Params.model_validate_json(bytes(slot["params"])),
-                lead=int(slot["lead"]),
-            )
-            self._taken += 1
-            self._free.release()
-            yield frame
-
-    def _slots(self) -> np.ndarray:
-        return np.frombuffer(self._memory, _slot(self.width, self.height))
+    def _read(self, slot: np.void) -> StudioFrame:
+        return StudioFrame(
+            index=int(slot["index"]),
+            tokens=slot["tokens"].copy(),
+            danced=slot["danced"].copy(),
+            pose=slot["pose"].copy(),
+            beat=_unpacked(slot),
+            level=float(slot["level"]),
+            picture=slot["picture"].copy() if slot["drawn"] else None,
+            spent=tuple(slot["spent"].tolist()),
+            params=Params.model_validate_json(bytes(slot["params"])),
+            lead=int(slot["lead"]),
+        )
 
 
 def _packed(beat: BeatState) -> tuple[tuple[float, ...], np.ndarray, bytes]:

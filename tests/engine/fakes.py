@@ -13,13 +13,14 @@ from engine.painter.shared import Painting
 from engine.params import Moment, Params
 from engine.soak.virtual import VirtualLoop, run_virtually
 from engine.stage.frame import ShowFrame
+from engine.stage.show import Show
 from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls
 from engine.studio.process import Failed, Go
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import HOP, BeatState
 
-__all__ = ["CountingSource", "FakePainter", "FakeStudio", "Memory", "VirtualLoop", "run_virtually"]
+__all__ = ["CountingSource", "FakePainter", "FakeStudio", "Memory", "VirtualLoop", "play", "run_virtually"]
 
 
 class CountingSource:
@@ -156,7 +157,7 @@ class FakePainter:
 
     def start(self) -> None:
         if not self._lost:
-            self.status, self.working = "painting", Working(1, 1, 0.01, None)
+            self.status, self.working = "painting", Working(1, 1, None)
 
     def paint(self, index: int, tokens: np.ndarray, pose: np.ndarray) -> None:
         if self.working and not self._hangs:
@@ -183,6 +184,30 @@ class FakePainter:
 
     async def stop(self) -> None:
         self.working = None
+
+
+def play(
+    make: Callable[[], Show], seconds: float, events: dict[float, Callable[[Show], None]] | None = None
+) -> tuple[Show, "Memory"]:
+    """A show, in virtual time, of that many seconds after its sound began; `events` happen at their times."""
+
+    async def main() -> tuple[Show, Memory]:
+        show, memory = make(), Memory()
+        show.outlets.append(memory)
+        running = asyncio.create_task(show.run())
+        await show.started.wait()
+        began = asyncio.get_running_loop().time()
+        for time, event in sorted((events or {}).items()):
+            await asyncio.sleep(began + time - asyncio.get_running_loop().time())
+            event(show)
+        await asyncio.sleep(began + seconds - asyncio.get_running_loop().time())
+        assert not running.done(), running
+        memory.state = show.state()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return show, memory
+
+    return run_virtually(main())
 
 
 class Memory:

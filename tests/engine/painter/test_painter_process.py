@@ -13,7 +13,8 @@ from PIL import Image
 
 from engine.config import Config, load
 from engine.painter.handle import PainterProcess
-from engine.painter.shared import SLOTS, Painting, PictureRing
+from engine.painter.shared import Painting, PictureRing
+from engine.studio.shared import SLOTS
 from tests.models import tiny_renderer, tiny_tokenizer
 
 TOKENS = np.random.default_rng(2).integers(0, 512, (64, 5, 6)).astype(np.int16)

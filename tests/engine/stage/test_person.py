@@ -1,13 +1,13 @@
 """The person in the show, in virtual time, with a painter that takes as long as the test says."""
 
-import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import fakes
 import numpy as np
 import pytest
-from fakes import CountingSource, FakePainter, FakeStudio, Memory, run_virtually
+from fakes import CountingSource, FakePainter, FakeStudio, Memory
 
 from engine.config import Config
 from engine.stage.person import Person
@@ -27,26 +27,10 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def play(
     seconds: float, events: dict[float, Callable[[Show], None]] | None = None, **settings: Any
 ) -> tuple[Show, Memory]:
-    async def main() -> tuple[Show, Memory]:
-        config = Config(width=64, height=64, renderer="diffusion", **settings)
-        show = Show(
-            config, CountingSource(), partial(Studios, handle=FakeStudio), None, partial(Person, painter=FakePainter)
-        )
-        memory = Memory()
-        show.outlets.append(memory)
-        running = asyncio.create_task(show.run())
-        await show.started.wait()
-        began = asyncio.get_running_loop().time()
-        for time, event in sorted((events or {}).items()):
-            await asyncio.sleep(began + time - asyncio.get_running_loop().time())
-            event(show)
-        await asyncio.sleep(began + seconds - asyncio.get_running_loop().time())
-        memory.state = show.state()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        return show, memory
-
-    return run_virtually(main())
+    """As `fakes.play`, with the person and the settings."""
+    config = Config(width=64, height=64, renderer="diffusion", **settings)
+    studios, person = partial(Studios, handle=FakeStudio), partial(Person, painter=FakePainter)
+    return fakes.play(lambda: Show(config, CountingSource(), studios, None, person), seconds, events)
 
 
 def there(memory: Memory) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import fakes
 import numpy as np
 import pytest
 from fakes import CountingSource, FakeStudio, Memory, run_virtually
@@ -35,27 +36,11 @@ def draw(pose: np.ndarray, beat_phase: float) -> np.ndarray:
 def play(
     seconds: float, events: dict[float, Callable[[Show], None]] | None = None, **settings: Any
 ) -> tuple[Show, Memory]:
-    """A show of that many seconds after its sound began; `events` happen at their times."""
-
-    async def main() -> tuple[Show, Memory]:
-        show = Show(Config(**SMALL, **settings), source, partial(Studios, handle=FakeStudio), draw)
-        memory = Memory()
-        show.outlets.append(memory)
-        running = asyncio.create_task(show.run())
-        await show.started.wait()
-        began = asyncio.get_running_loop().time()
-        for time, event in sorted((events or {}).items()):
-            await asyncio.sleep(began + time - asyncio.get_running_loop().time())
-            event(show)
-        await asyncio.sleep(began + seconds - asyncio.get_running_loop().time())
-        assert not running.done(), running
-        memory.state = show.state()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        return show, memory
-
+    """As `fakes.play`, with the settings."""
     source = CountingSource()
-    return run_virtually(main())
+    return fakes.play(
+        lambda: Show(Config(**SMALL, **settings), source, partial(Studios, handle=FakeStudio), draw), seconds, events
+    )
 
 
 def indices(remembered: list[Any]) -> list[int]:

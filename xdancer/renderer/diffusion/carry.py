@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, INDEX
+from xdancer.pose.layout import CANVAS_WIDTH, INDEX
 
 # Points that limbs run between, as means of joints: (name, joints).
 POINTS: dict[str, tuple[str, ...]] = {
@@ -280,6 +280,3 @@ def _room(pictures: Tensor, free: Tensor) -> Tensor:
         above = F.interpolate(filled, colours.shape[-2:], mode="bilinear", align_corners=False)
         filled = torch.where(weight > 0.5, colours / weight.clamp_min(1e-4), above)
     return filled
-
-
-assert CANVAS_HEIGHT * 4 == CANVAS_WIDTH * 7
