@@ -22,7 +22,7 @@ GROUP, PORT = "224.76.78.75", 20808
 ANNOUNCED = b"_asdp_v\x01\x01"  # protocol and version, then the kind of message: somebody is there
 OLDER = 1.0  # seconds that the others have had their session before we join: Link takes half a second for a tie
 MEET = 2.0  # seconds in which we should have met them
-LOOK = 0.1  # seconds between looks at whether they are still there
+OWN = 0.1  # seconds after leaving in which an announcement may still be one of ours; the others' come every 0.25 s
 RETRY_FIRST, RETRY_MOST = 2.0, 60.0  # seconds until it listens again where it could not, doubled each time
 MISSING = "Ableton Link needs aalink: pip install 'xdancer[link]'"
 
@@ -101,15 +101,25 @@ class LinkClock(asyncio.DatagramProtocol):
             await asyncio.sleep(OLDER)
             self._link = Link(120.0)  # a tempo that nobody hears of, for the others' session is the older one
             self._link.quantum = 4.0
-            self._link.enabled = True
-            began = asyncio.get_running_loop().time()
-            met = False
-            while self._link.num_peers or not met and asyncio.get_running_loop().time() - began < MEET:
-                met = met or self._link.num_peers > 0
-                await asyncio.sleep(LOOK)
+            await _stay(self._link)
             self._link.enabled = False  # at once: whoever comes next must find no session of ours
             self._link = None
+            await asyncio.sleep(OWN)
             self._announced.clear()
+
+
+async def _stay(link: Any) -> None:
+    """Be there until the last of the others leaves, or none was met.
+
+    Told, not asked: a message of one who has left may still be under way, and bring it back for five seconds.
+    """
+    came, left = asyncio.Event(), asyncio.Event()
+    link.set_num_peers_callback(lambda peers: (came if peers else left).set())
+    link.enabled = True
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(came.wait(), MEET)
+    if came.is_set():
+        await left.wait()
 
 
 def _ear() -> socket.socket:
