@@ -84,7 +84,7 @@ async def test_it_plays_with_sound_on_demand_and_a_readout(browser: Browser) -> 
         assert await page.title() == "xdancer"
         assert await page.is_visible("#sound") and await page.evaluate("dancer.muted")
         await page.click("#sound")
-        await until(page, "!dancer.muted")
+        await until(page, "!dancer.muted && document.getElementById('sound').hidden")
         assert not await page.is_visible("#sound")
         await page.keyboard.press("m")
         await until(page, "dancer.muted")
