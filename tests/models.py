@@ -62,7 +62,7 @@ def tiny_renderer(folder: Path, tokenizer: PoseTokenizer) -> None:
     """Write a diffusion renderer with random weights to `folder`, with a person of its own."""
     rng = np.random.default_rng(0)
     shape = {**TINY, "size": [112, 64]}
-    named = {"tokenizer": {"sha256": tokenizer.sha256}, "reference": {"pose": standing().tolist()}}
+    named = {"tokenizer": {"vocabulary": tokenizer.vocabulary}, "reference": {"pose": standing().tolist()}}
     renderers.save(folder, shaken(DiffusionModel(ModelShape.from_dict(shape))), named)  # type: ignore[arg-type]
     Image.fromarray(rng.integers(0, 256, (112, 64, 3), dtype=np.uint8)).save(folder / renderers.OWN)
 

@@ -21,7 +21,7 @@ __all__ = ["Choreographer", "DanceStream", "TokenBlock"]
 class Choreographer:
     """A two-level autoregressive model of 30 pose tokens a frame: X-Dancer (arXiv 2502.17414, section 3.3) made causal.
 
-    It belongs to one tokenizer, whose checksum it names as `tokenizer_sha256`. `styles` are the names that a stream's
+    It speaks the tokens of one vocabulary (`PoseTokenizer.vocabulary`). `styles` are the names that a stream's
     `style` takes; `start` is a pose to begin from, int16 (1, 5, 6).
     """
 
@@ -32,7 +32,7 @@ class Choreographer:
         self.name: str = config["name"]
         self.sha256 = sha256
         self.tokenizer = tokenizer
-        self.tokenizer_sha256: str = config["tokenizer"]
+        self.vocabulary: str = config["vocabulary"]
         self.styles: tuple[str, ...] = tuple(config["styles"])
         self.start = check_tokens(np.array(config["start"]).reshape(1, N_PARTS, TOKENS_PER_PART))
         self.sampling: dict[str, Any] = config["sampling"]
@@ -51,15 +51,15 @@ class Choreographer:
             made = cls(arrays, config, tokenizer or PoseTokenizer.from_pretrained(), weights.sha256(folder))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UserError(f"{folder}: not a choreographer ({type(error).__name__}: {error})") from error
-        made.check(made.tokenizer.sha256)
+        made.check(made.tokenizer)
         return made
 
-    def check(self, tokenizer_sha256: str) -> None:
+    def check(self, tokenizer: PoseTokenizer) -> None:
         """Raises UserError where the tokens of that tokenizer are not those this model was trained on."""
-        if tokenizer_sha256 != self.tokenizer_sha256:
+        if tokenizer.vocabulary != self.vocabulary:
             raise UserError(
-                f"choreographer {self.name!r} was trained on tokenizer {self.tokenizer_sha256[:12]}, not on "
-                f"{tokenizer_sha256[:12]}; load the tokenizer it names, or train the choreographer anew"
+                f"choreographer {self.name!r} was trained on the tokens {self.vocabulary[:12]}, not on those of "
+                f"{tokenizer.name!r} ({tokenizer.vocabulary[:12]}); load its own tokenizer, or train it anew"
             )
 
     def stream(self, seed: int = 7, start: np.ndarray | None = None, lead: int = 0) -> "DanceStream":

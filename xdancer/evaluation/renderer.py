@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError("--scenes and --steps: at least 1 of each")
     model, trained_with = load(weights.find("renderer", args.weights))
     tokenizer = PoseTokenizer.from_pretrained(args.tokenizer)
-    if trained_with not in ("", tokenizer.sha256):
+    if trained_with not in ("", tokenizer.vocabulary):
         raise UserError(f"{args.weights}: trained with another tokenizer than {tokenizer.name}; name it by --tokenizer")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     best = "one pass" if passes(weights.find("renderer", args.weights)) == 1 else "live"

@@ -1,5 +1,6 @@
 """`PoseTokenizer`: poses to tokens and back, at once or frame by frame."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,16 @@ class PoseTokenizer:
 
     A frame's pose depends on its own token row and those before it; over encoder and decoder it depends on
     `receptive_field` frames, its own included. A decoder that joins mid-stream is exact after that many rows.
+
+    `sha256` is the checksum of the whole file; `vocabulary` that of encoders and codebooks, which say what the tokens
+    stand for. What was trained on tokens names their vocabulary, so that a better decoder leaves it as it is.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], config: dict[str, Any], sha256: str = "") -> None:
         self.config = config
         self.name: str = config["name"]
         self.sha256 = sha256
+        self.vocabulary = _vocabulary(arrays)
         self.receptive_field: int = config["receptive_field"]
         self.arrays = arrays
         self.runtime = Runtime(arrays, config)
@@ -89,6 +94,13 @@ class PoseStream:
             rows, self._rows = _with_past(self._rows, tokens[start : start + CHUNK], self._runtime.decoder_field - 1)
             out.append(self._runtime.decode(rows))
         return np.concatenate(out)
+
+
+def _vocabulary(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(name for name in arrays if not name.startswith("decoder.")):
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name], np.float32).tobytes())
+    return digest.hexdigest()
 
 
 def _with_past(past: np.ndarray, new: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -217,9 +217,17 @@ class TokenizerNetwork(nn.Module):
         assert len(self.encoders) == len(PARTS)
 
     @torch.no_grad()
-    def start(self, parts: list[Tensor]) -> None:
+    def start(self, parts: list[Tensor], codes: bool = True) -> None:
         """Set the straight lines to principal components of the inputs (B, T, n) and back, and the codebooks by
-        k-means, so that learning begins some ten px from the truth."""
+        k-means, so that learning begins some ten px from the truth. Without `codes` only the line back."""
+        if codes:
+            self._start_encoders(parts)
+        latents = self.encode(parts)
+        if codes:
+            self.quantiser(latents.flatten(0, 1), start=True)
+        self._start_decoder(parts, latents)
+
+    def _start_encoders(self, parts: list[Tensor]) -> None:
         for encoder, x in zip(self.encoders, parts, strict=True):
             assert isinstance(encoder, Stack)
             rows = x.flatten(0, 1)
@@ -230,7 +238,8 @@ class TokenizerNetwork(nn.Module):
             encoder.line.weight[: len(order)] = directions[order]
             encoder.head.weight *= 0.05
             encoder.head.bias.copy_(-encoder.line.weight @ rows.mean(0))
-        latents = self.encode(parts)
+
+    def _start_decoder(self, parts: list[Tensor], latents: Tensor) -> None:
         targets = torch.cat([x[..., : 3 * len(part.joints)] for x, part in zip(parts, PARTS, strict=True)], dim=-1)
         neck = PARTS[0].joints.index(frame.NECK)
         targets[..., 3 * neck : 3 * neck + 2] = parts[0][..., -3:-1]
@@ -241,7 +250,6 @@ class TokenizerNetwork(nn.Module):
         self.decoder.line.weight.copy_(solution[:-1].T)
         self.decoder.head.weight *= 0.05
         self.decoder.head.bias.copy_(solution[-1])
-        self.quantiser(latents.flatten(0, 1), start=True)
 
     def encode(self, parts: list[Tensor]) -> Tensor:
         """Inputs (B, T, n) a part -> latents (B, T, 5, latent), the first frame repeated in front."""

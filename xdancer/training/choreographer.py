@@ -347,7 +347,7 @@ def write(
     state["spread"] = torch.from_numpy(parts.spread)
     values = {
         "name": config.name,
-        "tokenizer": tokenizer.sha256,
+        "vocabulary": tokenizer.vocabulary,
         "styles": config.styles,
         "stages": parts.stages,
         "start": [int(token) for token in start],

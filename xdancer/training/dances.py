@@ -53,7 +53,7 @@ def load_song(path: Path) -> Song:
 
 def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: list[str]) -> list[Dance]:
     """All views of a split, encoded once: the tokens are kept under `cache`. Raises UserError where there are none."""
-    folder = cache / f"tokens-{tokenizer.sha256[:12]}"
+    folder = cache / f"tokens-{tokenizer.vocabulary[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     paths = [path for path in sorted((corpus / "dances").glob("*.npz")) if _split(path) == split]
     new = [path for path in paths if not (folder / path.name).exists()]

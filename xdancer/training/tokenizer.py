@@ -49,6 +49,7 @@ class TokenizerConfig(BaseModel):
     revive_every: int = Field(default=40, gt=0)
     check_every: int = Field(default=500, gt=0)
     threads: int = Field(default=1, gt=0)
+    keep: str | None = None  # a tokenizer whose tokens stay what they are: its encoders and codebooks are not trained
     shape: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -91,7 +92,10 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
     except TypeError as error:
         raise UserError(f"shape: {error}") from error
     network = TokenizerNetwork(shape)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
+    if config.keep:
+        _keep_codes(network, config.keep)
+    learning = [weight for weight in network.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(learning, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
     checkpoint = Path(config.run) / "checkpoint.pt"
     first = _resume(checkpoint, network, optimiser)
     sampler, held_out = PoseSampler(config.corpus, "train"), _held_out(config)
@@ -107,7 +111,7 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
         if step == 0:
-            network.start(_tensors(crops(rng, pool, 8 * config.windows, config.frames)))
+            network.start(_tensors(crops(rng, pool, 8 * config.windows, config.frames)), codes=not config.keep)
         pose = augmented(rng, crops(rng, pool, config.windows, config.frames), config.augment)
         sums += train_step(network, optimiser, pose, config, step)
         if (step + 1) % config.check_every == 0 or step + 1 == last:
@@ -121,6 +125,21 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
     folder = out or Path(config.run) / config.name
     write(folder, network, config)
     return {"steps": last, "joint_error": errors, "weights": str(folder), "sha256": weights.sha256(folder)}
+
+
+def _keep_codes(network: TokenizerNetwork, name: str) -> None:
+    """Give the network the encoders and codebooks of a tokenizer, to stay."""
+    folder = weights.find("tokenizer", name)
+    state, _ = weights.load(folder)
+    codes = {key: tensor.float() for key, tensor in state.items() if not key.startswith("decoder.")}
+    try:
+        missing = network.load_state_dict(codes, strict=False).missing_keys
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"keep: {folder}: not the encoders and stages of `shape` ({reason})") from error
+    if not all(key.startswith("decoder.") or key == "quantiser.counts" for key in missing):
+        raise UserError(f"keep: {folder}: not the encoders of `shape`")
+    network.encoders.requires_grad_(False)
 
 
 def _resume(path: Path, network: TokenizerNetwork, optimiser: torch.optim.Optimizer) -> int:
@@ -171,14 +190,14 @@ def train_step(
     """One update on poses (B, T, 60, 3). The losses, in the order of LOSSES."""
     latents = network.encode(_tensors(pose))
     flat = latents.flatten(0, 1)
-    quantised, _, commitment = network.quantiser(flat, learn=True)
+    quantised, _, commitment = network.quantiser(flat, learn=not config.keep)
     parts = (*losses(network.decode(quantised.reshape(latents.shape)), torch.from_numpy(pose)), commitment)
     total = sum(getattr(config, name, 1.0) * loss for name, loss in zip(LOSSES, parts, strict=True))
     optimiser.zero_grad(set_to_none=True)
     total.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimiser.step()
-    if step % config.revive_every == 0 and step < 0.8 * config.steps:
+    if not config.keep and step % config.revive_every == 0 and step < 0.8 * config.steps:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         network.quantiser.revive(flat.detach(), generator)
     return np.array([float(v.detach()) for v in parts])

@@ -184,10 +184,10 @@ def test_silence_and_nothing_at_all(model):
 
 def test_another_tokenizer_is_refused(folder, tmp_path, model):
     other = tiny_tokenizer(tmp_path, seed=1)
-    with pytest.raises(UserError, match="trained on tokenizer"):
+    with pytest.raises(UserError, match="trained on the tokens"):
         Choreographer.from_pretrained(str(folder), other)
-    with pytest.raises(UserError, match="trained on tokenizer"):
-        model.check(other.sha256)
+    with pytest.raises(UserError, match="trained on the tokens"):
+        model.check(other)
 
 
 def test_a_foreign_folder_is_one_line(folder, tmp_path):

@@ -97,7 +97,7 @@ class Renderer:
         if reference is None:
             reference, pose = own(folder)
         renderer = cls(model.to(where, dtype), reference, known, pose, detector)
-        renderer.reads_tokens = trained_with in ("", known.sha256)
+        renderer.reads_tokens = trained_with in ("", known.vocabulary)
         renderer.passes = passes(folder)
         return renderer
 
@@ -324,7 +324,7 @@ def load(folder: Path, size: tuple[int, int] | None = None) -> tuple[DiffusionMo
             loaders.companions(weights.find("renderer", config["base"], FOREIGN), shape) if "base" in config else ()
         )
         model = DiffusionModel(shape, *others)
-        trained_with = str(config["tokenizer"]["sha256"])
+        trained_with = str(config["tokenizer"]["vocabulary"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder}: not a renderer ({type(error).__name__}: {error})") from error
     loaders.fill(model, state, folder / weights.MODEL, missing=BORROWED if others else ())

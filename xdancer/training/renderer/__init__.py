@@ -59,7 +59,7 @@ def train(
     trainer = Trainer(config, unpacked(Path(config.corpus), Path(config.run)), make(config), tokenizer)
     finished = trainer.train(minutes, stop_at)
     folder = out or Path(config.run) / config.name
-    known = {"name": tokenizer.name, "sha256": tokenizer.sha256}
+    known = {"name": tokenizer.name, "vocabulary": tokenizer.vocabulary}
     save(folder, trainer.average, {"name": config.name, "tokenizer": known, "steps": trainer.done}, config.base)
     total = sum(stage.steps for stage in config.stages)
     return {"steps": trainer.done, "of": total, "finished": finished, "weights": str(folder)}

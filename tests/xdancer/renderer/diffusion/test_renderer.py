@@ -24,7 +24,7 @@ from xdancer.tokenizer import PoseTokenizer
 def folder(tokenizer: PoseTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A renderer of random weights, as training writes one."""
     path = tmp_path_factory.mktemp("renderer")
-    weights.save(path, tiny_model().state_dict(), {"shape": TINY, "tokenizer": {"sha256": tokenizer.sha256}})
+    weights.save(path, tiny_model().state_dict(), {"shape": TINY, "tokenizer": {"vocabulary": tokenizer.vocabulary}})
     return path
 
 

@@ -50,7 +50,7 @@ def test_similarity_is_that_of_the_paper() -> None:
 def test_the_command_reports_on_held_out_people(
     corpus: Path, tokenizer: PoseTokenizer, tokenizer_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = {"shape": TINY, "tokenizer": {"sha256": tokenizer.sha256}}
+    config = {"shape": TINY, "tokenizer": {"vocabulary": tokenizer.vocabulary}}
     weights.save(tmp_path / "made", tiny_model().state_dict(), config)
     strips = tmp_path / "strips.png"
     command = [
