@@ -5,6 +5,7 @@ import logging
 import os
 import queue
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -109,6 +110,49 @@ class Mp4Writer:
         self._partial.unlink(missing_ok=True)
 
 
+class _Disk:
+    """The file beneath a muxer. From the first failure on it takes everything and writes nothing: a muxer writes on as
+    it is closed, and PyAV prints each exception that it meets there."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb")
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        self._try(lambda: self._file.write(data))
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._try(lambda: self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return self._try(self._file.tell)
+
+    def sync(self) -> None:
+        """Force everything to the disk. Raises OSError where it, or anything before, could not be written."""
+        self._try(self._flush)
+        if self._error:
+            raise self._error
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what it still holds of what could not be written
+            self._file.close()
+
+    def _flush(self) -> int:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return 0
+
+    def _try(self, work: Callable[[], int]) -> int:
+        """What `work` gives, or -1."""
+        if self._error is None:
+            try:
+                return work()
+            except OSError as error:
+                self._error = error
+        return -1
+
+
 class LiveWriter:
     """Writes a film that plays up to wherever it is cut off: fragments, each forced to the disk; an ordinary MP4 once
     closed. `path` must not exist. Raises UserError where nothing can be written there, OSError later on."""
@@ -119,11 +163,11 @@ class LiveWriter:
         self._pieces = 0  # of these, one after the other: a header, then fragments
         _check(path)
         try:
-            self._file = path.open("xb")
+            self._disk = _Disk(path)
         except OSError as error:
             raise UserError(f"{path}: cannot be written ({error.strerror})") from None
         flags = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": str(round(1e6 * FRAGMENT))}
-        self._container = av.open(self._file, "w", format="mp4", options=flags)
+        self._container = av.open(self._disk, "w", format="mp4", options=flags)
         # No frame waits for a later one, so that all but the newest are in the file.
         encoding = {"preset": "veryfast", "tune": "zerolatency", "crf": "20", "g": str(FPS)}
         self._film = _Film(self._container, width, height, encoding)
@@ -136,10 +180,9 @@ class LiveWriter:
     def write(self, picture: np.ndarray, sound: np.ndarray) -> None:
         """The next frame, as `Mp4Writer.write` has it."""
         self._film.write(picture, sound)
-        position = self._file.tell()
-        if position > self._whole:  # the muxer lets go of a fragment at a time
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        position = self._disk.tell()
+        if position != self._whole:  # the muxer lets go of a fragment at a time
+            self._disk.sync()
             self._whole = position
             self._pieces += 1
 
@@ -150,18 +193,17 @@ class LiveWriter:
             return
         try:
             self._film.finish()
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            self._disk.sync()
+            self._disk.close()
         except (av.FFmpegError, OSError):
             self.abort()
             raise
 
     def abort(self) -> None:
         """Let go of the file; what is left of it plays, or there is none."""
-        for close in (self._container.close, self._file.close):
-            with contextlib.suppress(av.FFmpegError, OSError):
-                close()
+        with contextlib.suppress(av.FFmpegError):
+            self._container.close()
+        self._disk.close()
         with contextlib.suppress(OSError):
             os.truncate(self.path, self._whole)
             if self._pieces < 2:

@@ -26,7 +26,7 @@ from engine.soak.verdict import Seen, verdict
 from xdancer.errors import UserError
 from xdancer.music.demo import demo_track
 
-ROUND = 300.0  # seconds in which everything goes wrong once
+ROUND = 300.0  # seconds in which everything goes wrong once; less where that is needed for two rounds
 START_MOST = 120.0
 STAYING = 3  # viewers
 MALFORMED = 10_000
@@ -45,7 +45,7 @@ class Soak:
 
     def __init__(self, folder: Path, seconds: float, settings: list[str], say: Callable[[str], None]) -> None:
         self._folder, self._seconds, self._settings, self._say = folder, seconds, settings, say
-        self._rounds = max(1, round(seconds / ROUND))
+        self._rounds = max(2, round(seconds / ROUND))
         self._radio = Radio(demo_track().samples)
         self._broker_port = 0
         self._url = ""
@@ -66,6 +66,7 @@ class Soak:
             self.seen.began = time.monotonic()
             for number in range(self._rounds):
                 await self._round(number)
+                self.seen.tried = self.seen.tried or time.monotonic()
             await self._until(self._seconds)
             self.seen.crowd = await self._dismiss(crowd)
             self.seen.viewers_left = await self._viewers_left(0)
@@ -134,7 +135,7 @@ class Soak:
         )
 
     async def _pester(self, length: float) -> None:
-        count = MALFORMED // self._rounds if self._seconds >= ROUND else MALFORMED // 10
+        count = MALFORMED // self._rounds if self._seconds >= ROUND else MALFORMED // 10 // self._rounds
         host, port = "127.0.0.1", int(self._url.rsplit(":", 1)[1].strip("/"))
         pause = nuisance.AT_ONCE * length / 2 / count
         for what, number in (await nuisance.pester(host, port, count, pause)).items():

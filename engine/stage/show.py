@@ -25,6 +25,7 @@ from engine.stage.wall import unix_time
 from engine.studio.frame import StudioFrame, beat_at
 from engine.studio.shared import SoundRing
 from xdancer.music.frame import FPS, BeatState
+from xdancer.pose.detector import standing
 
 log = logging.getLogger(__name__)
 NOT_YET = 0.005  # seconds until a source that could not give sound is asked again
@@ -251,6 +252,9 @@ class Show:
 
     async def _free_run(self) -> None:
         """Draw what is danced while no studio dances, in a thread."""
+        await self.started.wait()
+        if self._draw is None:  # before it is needed: who stands in at once has no time to get ready
+            self._draw = await asyncio.to_thread(_skeleton, self.config.width, self.config.height)
         while True:
             index = await self._free_queue.get()
             if index <= self.presenter.newest:
@@ -261,15 +265,16 @@ class Show:
             dark = self.performer.wanted.blackout  # the one parameter that needs no studio
             self.performer.active = self.performer.active.model_copy(update={"blackout": dark})
             if not dark:
-                picture = await asyncio.to_thread(self._picture, pose, beat.beat_phase)
+                picture = await asyncio.to_thread(self._draw, pose, beat.beat_phase)
             row = np.zeros((5, 6), np.int16)
             free = StudioFrame(index, row, row, pose, beat, self.meter.level, picture)
             self.presenter.arrived(free, None)
 
-    def _picture(self, pose: np.ndarray, beat_phase: float) -> np.ndarray:
-        if self._draw is None:
-            from xdancer.renderer import SkeletonRenderer
 
-            self._draw = SkeletonRenderer(self.config.width, self.config.height).stream().draw
-        picture: np.ndarray = self._draw(pose, beat_phase)
-        return picture
+def _skeleton(width: int, height: int) -> Callable[[np.ndarray, float], np.ndarray]:
+    """What draws a skeleton. The libraries that does are large, and loaded here."""
+    from xdancer.renderer import SkeletonRenderer
+
+    renderer = SkeletonRenderer(width, height)
+    renderer.stream().draw(standing(), 0.0)
+    return renderer.stream().draw

@@ -42,9 +42,9 @@ def test_a_promise_that_is_not_kept_is_marked() -> None:
     assert not summary([Check("d", 1, 0)], {})["held_but_for_speed"]
 
 
-def seen(leak: float = 0.0, late: int = 0, twice: bool = False) -> Seen:
+def seen(leak: float = 0.0, first: float = 0.0, late: int = 0, twice: bool = False) -> Seen:
     """Three minutes in which the studio is killed after one, as an observer sees them."""
-    seen = Seen(began=1000.0, struck=1)
+    seen = Seen(began=1000.0, tried=1070.0, struck=1)
     for n in range(180):
         replaced = int(n >= 60)
         frames = {"shown": 30 * n, "repeated": late * max(0, n - 100), "made": 30 * n}
@@ -57,7 +57,7 @@ def seen(leak: float = 0.0, late: int = 0, twice: bool = False) -> Seen:
                     "loop_lag_p99_ms": 2.0,
                     "studio": {"replaced": replaced},
                     "pids": {"stage": 1, "studio": 2 + replaced},
-                    "memory_mb": {"stage": 100 + leak * n / 60, "studio": 200.0 + 50 * replaced},
+                    "memory_mb": {"stage": 100 + leak * n / 60 + first * (n >= 65), "studio": 200.0 + 50 * replaced},
                 },
             )
         )
@@ -76,7 +76,8 @@ def seen(leak: float = 0.0, late: int = 0, twice: bool = False) -> Seen:
     ("of", "broken"),
     [
         ({}, set()),
-        ({"leak": 7.0}, {"memory of the stage grows"}),
+        ({"leak": 3.1}, {"memory of the stage grows"}),
+        ({"leak": 2.9, "first": 50.0}, set()),
         ({"late": 1}, {"frames repeated while a studio was there"}),
         ({"twice": True}, {"tokens out of order or twice"}),
     ],

@@ -1,4 +1,4 @@
-"""Ten fast minutes. Asked here is what a busy machine cannot spoil; `make soak` asks all, in real time too."""
+"""Three real minutes and ten fast ones. Asked here is what a busy machine cannot spoil; `make soak` asks all."""
 
 import json
 from typing import Any
@@ -29,6 +29,11 @@ def soak(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
 def test_ten_minutes_in_virtual_time(settings: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     result = soak(capsys, "--fast", "--minutes", "10", *settings)
     assert result["missed"] == [] and result["frames"]["shown"] > 10 * 1800 - 60
+
+
+def test_three_real_minutes(settings: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    result = soak(capsys, "--minutes", "3", *settings)
+    assert result["missed"] == [] and result["troubles"] == 14
 
 
 def test_less_than_two_minutes_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
