@@ -9,6 +9,7 @@ from xdancer import weights
 from xdancer.errors import UserError
 from xdancer.pose.layout import N_JOINTS, N_PARTS, TOKENS_PER_PART, check_pose, check_tokens
 from xdancer.tokenizer.runtime import CHUNK, Runtime
+from xdancer.tokenizer.search import Search
 
 __all__ = ["PoseStream", "PoseTokenizer"]
 
@@ -45,21 +46,22 @@ class PoseTokenizer:
         except (KeyError, TypeError, AssertionError) as error:
             raise UserError(f"{folder}: not a pose tokenizer ({type(error).__name__}: {error})") from error
 
-    def encode(self, pose: np.ndarray) -> np.ndarray:
-        """Poses float32 (T, 60, 3), px and confidence, to tokens int16 (T, 5, 6), 0..511.
+    def encode(self, pose: np.ndarray, search: bool = False) -> np.ndarray:
+        """Poses float32 (T, 60, 3), px and confidence, to tokens int16 (T, 5, 6), 0..511: the codes nearest to the
+        encoder's latents or, with `search`, at twenty times the cost, those that decode to the nearest poses.
 
         The first pose counts as having stood there before. Raises ValueError where shape or values are wrong.
         """
-        return self.stream().encode(pose)
+        return self.stream(search).encode(pose)
 
     def decode(self, tokens: np.ndarray) -> np.ndarray:
         """Tokens int16 (T, 5, 6) to poses float32 (T, 60, 3), px and confidence; the first row counts as having stood
         there before. Raises ValueError where shape or values are wrong."""
         return self.stream().decode(tokens)
 
-    def stream(self) -> "PoseStream":
-        """A state of its own to encode and decode in pieces."""
-        return PoseStream(self.runtime)
+    def stream(self, search: bool = False) -> "PoseStream":
+        """A state of its own to encode, as `encode` has it, and decode in pieces."""
+        return PoseStream(self.runtime, search)
 
     def embed(self, tokens: np.ndarray) -> np.ndarray:
         """Tokens (T, 5, 6) to the code vectors they stand for: float32 (T, 5, D), D numbers a part."""
@@ -69,11 +71,12 @@ class PoseTokenizer:
 class PoseStream:
     """Encodes and decodes in pieces of any length, 0 included: the pieces joined are what one pass gives.
 
-    The state of either direction is its last input rows, no more.
+    The state of either direction is its last input rows, and that of a search, no more.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, search: bool = False) -> None:
         self._runtime = runtime
+        self._search = Search(runtime) if search else None
         self._poses = np.empty((0, N_JOINTS, 3), dtype=np.float32)
         self._rows = np.empty((0, N_PARTS, TOKENS_PER_PART), dtype=np.int16)
 
@@ -83,7 +86,7 @@ class PoseStream:
         out = [np.empty((0, N_PARTS, TOKENS_PER_PART), dtype=np.int16)]
         for start in range(0, len(pose), CHUNK):
             rows, self._poses = _with_past(self._poses, pose[start : start + CHUNK], self._runtime.encoder_field - 1)
-            out.append(self._runtime.encode(rows))
+            out.append((self._search or self._runtime).encode(rows))
         return np.concatenate(out)
 
     def decode(self, tokens: np.ndarray) -> np.ndarray:

@@ -68,6 +68,11 @@ class Runtime:
         steps = chosen.reshape(len(tokens), N_PARTS, self.stages, self.groups * CODE_DIM)
         return steps.sum(2)
 
+    def embed_part(self, part: int, tokens: np.ndarray) -> np.ndarray:
+        """Tokens (N, 6) of one part -> the latents they stand for (N, groups * 6)."""
+        chosen = self.books[part, np.arange(TOKENS_PER_PART), tokens.astype(np.int64)]
+        return chosen.reshape(len(tokens), self.stages, self.groups * CODE_DIM).sum(1)
+
     def decode(self, tokens: np.ndarray) -> np.ndarray:
         """Token rows (T + decoder_field - 1, 5, 6) -> poses (T, 60, 3)."""
         return frame.finished(self.decoder(self.embed(tokens).reshape(len(tokens), -1)))
