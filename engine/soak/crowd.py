@@ -1,5 +1,5 @@
 """`python -m engine.soak.crowd WHEP STAY CHURN`: viewers in a process of their own, STAY of them for the whole show,
-and one that comes and goes every CHURN seconds (0: none). On SIGTERM one line of JSON tells what they were sent."""
+and one every CHURN seconds for half of that (0: none). On SIGTERM one line of JSON tells what they were sent."""
 
 import asyncio
 import contextlib
@@ -74,13 +74,13 @@ async def main(whep: str, stay: int, churn: float) -> dict[str, Any]:
         print("watching", flush=True)
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), churn or None)
+                await asyncio.wait_for(stop.wait(), churn / 2 or None)
                 break
             guest = Viewer(http, whep)
             try:
                 await guest.join()
                 joined += 1
-                await asyncio.sleep(min(churn, 2.0))
+                await asyncio.sleep(churn / 2)
             except ClientError:
                 refused += 1
             await guest.leave(politely=joined % 2 == 0)

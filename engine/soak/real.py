@@ -29,6 +29,7 @@ from xdancer.music.demo import demo_track
 ROUND = 300.0  # seconds in which everything goes wrong once; less where that is needed for two rounds
 START_MOST = 120.0
 STAYING = 3  # viewers
+PASSING = 700  # viewers who would come and go, if a join took no time
 MALFORMED = 10_000
 LIVE = "from engine.cli import main; raise SystemExit(main())"
 
@@ -59,7 +60,7 @@ class Soak:
             ends.push_async_callback(self._end, lambda: self._broker, signal.SIGKILL)
             await self._start_show()
             ends.push_async_callback(self._end, lambda: self._show, signal.SIGKILL)
-            crowd = await ends.enter_async_context(self._crowd(STAYING, churn=3.0))
+            crowd = await ends.enter_async_context(self._crowd(STAYING, churn=max(1.25, self._seconds / PASSING)))
             watching = [asyncio.create_task(work) for work in (self._look(), self._listen())]
             for task in watching:
                 ends.callback(task.cancel)

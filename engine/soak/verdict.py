@@ -72,6 +72,7 @@ def verdict(seen: Seen, seconds: float) -> dict[str, Any]:
         Check("longest gap in a viewer's picture", seen.crowd["gap_s"]["video"], 1.0, "s", speed=True),
         Check("viewers refused", seen.crowd["refused"], 0),
         Check("viewers that came and went", seen.crowd["joined"], None),
+        Check("viewers short of 500", max(0, 500 - seen.crowd["joined"]), 0 if seconds >= LONG else None, speed=True),
         Check("a viewer that stopped answering was kept", seen.frozen_for, 60.0, "s", speed=True),
         Check("viewers left when all had gone", seen.viewers_left, 0),
         Check("malformed requests sent", sum(seen.malformed.values()), None),
