@@ -23,6 +23,7 @@ class Shape:
     """Sizes of the network. A dilation of 0 stands for a block that looks at one row only.
 
     stages: residual quantisation steps of each latent group; TOKENS_PER_PART / stages groups of CODE_DIM numbers.
+    single: one encoder sees the whole body, and any token may stand for anything: what five parts are compared with.
     """
 
     encoder_width: int = 96
@@ -30,6 +31,7 @@ class Shape:
     decoder_width: int = 160
     decoder_dilations: tuple[int, ...] = (1, 1, 2)
     stages: int = 2
+    single: bool = False
 
     @property
     def groups(self) -> int:
@@ -209,12 +211,13 @@ class TokenizerNetwork(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        seen = (sum(frame.INPUTS),) if shape.single else frame.INPUTS
+        latents = N_PARTS * shape.latent // len(seen)
         self.encoders = nn.ModuleList(
-            Stack(width, shape.encoder_width, shape.latent, shape.encoder_dilations) for width in frame.INPUTS
+            Stack(width, shape.encoder_width, latents, shape.encoder_dilations) for width in seen
         )
         self.quantiser = Quantiser(shape.stages)
         self.decoder = Stack(N_PARTS * shape.latent, shape.decoder_width, frame.OUTPUTS, shape.decoder_dilations)
-        assert len(self.encoders) == len(PARTS)
 
     @torch.no_grad()
     def start(self, parts: list[Tensor], codes: bool = True) -> None:
@@ -228,12 +231,13 @@ class TokenizerNetwork(nn.Module):
         self._start_decoder(parts, latents)
 
     def _start_encoders(self, parts: list[Tensor]) -> None:
-        for encoder, x in zip(self.encoders, parts, strict=True):
+        for encoder, x in zip(self.encoders, self._seen(parts), strict=True):
             assert isinstance(encoder, Stack)
             rows = x.flatten(0, 1)
             _, _, directions = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
             # Every group gets its share of large and small components.
-            order = torch.arange(self.shape.latent).reshape(-1, self.shape.groups).T.flatten()
+            latents = len(encoder.head.bias)
+            order = torch.arange(latents).reshape(-1, latents // CODE_DIM).T.flatten()
             order = order[order < len(directions)]
             encoder.line.weight[: len(order)] = directions[order]
             encoder.head.weight *= 0.05
@@ -254,9 +258,13 @@ class TokenizerNetwork(nn.Module):
     def encode(self, parts: list[Tensor]) -> Tensor:
         """Inputs (B, T, n) a part -> latents (B, T, 5, latent), the first frame repeated in front."""
         ahead = self.shape.encoder_field - 1
-        return torch.stack(
-            [encoder(repeated(x, ahead)) for encoder, x in zip(self.encoders, parts, strict=True)], dim=2
-        )
+        pairs = zip(self.encoders, self._seen(parts), strict=True)
+        latents = torch.cat([encoder(repeated(x, ahead)) for encoder, x in pairs], dim=-1)
+        return latents.unflatten(-1, (N_PARTS, self.shape.latent))
+
+    def _seen(self, parts: list[Tensor]) -> list[Tensor]:
+        """What each encoder sees."""
+        return [torch.cat(parts, dim=-1)] if self.shape.single else parts
 
     def decode(self, quantised: Tensor) -> Tensor:
         """Quantised latents (B, T, 5, latent) -> outputs (B, T, 180), the first row repeated in front."""

@@ -53,7 +53,9 @@ class Runtime:
         self.groups = TOKENS_PER_PART // self.stages
         self.encoder_field: int = config["encoder_field"]
         self.decoder_field: int = config["decoder_field"]
-        self.encoders = [Stack(weights, f"encoders.{p}", shape["encoder_dilations"]) for p in range(N_PARTS)]
+        self.single: bool = shape.get("single", False)  # one encoder sees the whole body
+        encoders = range(1 if self.single else N_PARTS)
+        self.encoders = [Stack(weights, f"encoders.{n}", shape["encoder_dilations"]) for n in encoders]
         self.decoder = Stack(weights, "decoder", shape["decoder_dilations"])
         books = weights["quantiser.codebooks"]
         assert len(PARTS) == len(books)
@@ -83,8 +85,10 @@ class Runtime:
 
     def latents(self, pose: np.ndarray) -> np.ndarray:
         """Poses (T + encoder_field - 1, 60, 3) -> latents (T, 5, groups * 6), not quantised."""
-        latents = [encoder(x) for encoder, x in zip(self.encoders, frame.inputs(pose), strict=True)]
-        return np.stack(latents, axis=1)
+        parts = frame.inputs(pose)
+        seen = [np.concatenate(parts, axis=-1)] if self.single else parts
+        latents = [encoder(x) for encoder, x in zip(self.encoders, seen, strict=True)]
+        return np.concatenate(latents, axis=-1).reshape(len(latents[0]), N_PARTS, -1)
 
     def quantise(self, latents: np.ndarray) -> np.ndarray:
         """Latents (T, 5, groups * 6) -> tokens (T, 5, 6): the nearest codes, step by step."""

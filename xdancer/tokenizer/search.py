@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from xdancer.pose.layout import CODE_DIM, CODEBOOK_SIZE, N_PARTS, PARTS, TOKENS_PER_PART
+from xdancer.pose.layout import CODE_DIM, CODEBOOK_SIZE, N_JOINTS, N_PARTS, PARTS, TOKENS_PER_PART
 from xdancer.tokenizer import frame
 from xdancer.tokenizer.runtime import Runtime, Stack, silu
 
@@ -126,8 +126,8 @@ class Search:
         return tokens[np.abs(self._wrongs(part, rows, pose)).sum(1).argmin()]
 
     def _wrongs(self, part: int, rows: np.ndarray, pose: np.ndarray) -> np.ndarray:
-        """All that is wrong with a part, px (N, 5 n), if the newest latents are `rows` (N, latents)."""
-        joints = list(PARTS[part].joints)
+        """All that is wrong with a part of n joints, px (N, 5 n), if the newest latents are `rows` (N, latents)."""
+        joints = list(range(N_JOINTS) if self._runtime.single else PARTS[part].joints)
         place, logits = frame.placed(self._newest.outputs(rows))
         sure = pose[joints, 2]
         wrong = place[:, joints] - pose[joints, :2]

@@ -176,3 +176,16 @@ def test_gradient_passes_straight_through():
     weight = torch.randn_like(quantised)
     (quantised * weight).sum().backward()
     torch.testing.assert_close(z.grad, weight)
+
+
+def test_one_encoder_for_the_whole_body_learns_as_well(config, tmp_path):
+    single = {"shape": {**TINY, "single": True}, "run": str(tmp_path / "single"), "steps": 40}
+    result = training.train(config.model_copy(update=single))
+    tokenizer = PoseTokenizer.from_pretrained(result["weights"])
+    pose = SwayingSampler("", seed=1234).batch(6, 32)
+    nearest, searched = (
+        training.joint_error(pose, np.stack([tokenizer.decode(tokenizer.encode(p, search)) for p in pose]))["whole"]
+        for search in (False, True)
+    )
+    assert nearest == pytest.approx(result["joint_error"]["whole"], rel=0.2)  # bfloat16
+    assert searched < nearest
