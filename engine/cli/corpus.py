@@ -30,9 +30,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from xdancer.data import config, corpus
+    from xdancer.config import load_config
+    from xdancer.data import corpus
+    from xdancer.data.config import CorpusConfig
 
-    chosen = config.load(args.config)
+    chosen = load_config(args.config, CorpusConfig)
     if args.seed is not None:
         chosen = chosen.model_copy(update={"seed": args.seed})
     stages = args.stages.split(",") if args.stages else None

@@ -5,8 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from xdancer.errors import UserError
 
@@ -47,17 +46,3 @@ def data_root() -> Path:
     if not root.is_dir():
         raise UserError(f"no folder of raw data at {root}; set XDANCER_DATA to where motion/, avatars/ and music/ are")
     return root
-
-
-def load(path: Path) -> CorpusConfig:
-    """Read and check a configuration. Raises UserError naming the wrong key."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable configuration ({str(error).splitlines()[0]})") from error
-    try:
-        return CorpusConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {where}: {first['msg']}") from error

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from tqdm import tqdm
 
 from xdancer import weights
+from xdancer.config import load_config
 from xdancer.data.config import data_root
 from xdancer.data.songs import list_songs, render
 from xdancer.data.songs.song import FASTEST, SLOWEST
@@ -82,20 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, help="folder to write the trained network to (default: in the run)")
 
 
-def load_config(path: Path) -> BeatsConfig:
-    """Read and check a training configuration. Raises UserError naming the wrong key."""
-    try:
-        return BeatsConfig.model_validate(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable configuration ({str(error).splitlines()[0]})") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {where}: {first['msg']}") from error
-
-
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    return train(load_config(args.config), args.weights)
+    return train(load_config(args.config, BeatsConfig), args.weights)
 
 
 def report(result: dict[str, Any]) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from xdancer import weights
 from xdancer.choreographer import inputs, plan
 from xdancer.choreographer.network import LATER, ChoreographerNetwork, Shape
+from xdancer.config import load_config
 from xdancer.errors import UserError
 from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 from xdancer.tokenizer import PoseTokenizer
@@ -70,20 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, help="folder to write the trained model to (default: in the run)")
 
 
-def load_config(path: Path) -> ChoreographerConfig:
-    """Read and check a training configuration. Raises UserError naming the wrong key."""
-    try:
-        return ChoreographerConfig.model_validate(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable configuration ({str(error).splitlines()[0]})") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {where}: {first['msg']}") from error
-
-
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    return train(load_config(args.config), args.weights)
+    return train(load_config(args.config, ChoreographerConfig), args.weights)
 
 
 def report(result: dict[str, Any]) -> str:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from xdancer import weights
+from xdancer.config import load_config
 from xdancer.data.sampler import PoseSampler
 from xdancer.errors import UserError
 from xdancer.evaluation.tokenizer import joint_error
@@ -58,20 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, help="folder to write the trained tokenizer to (default: in the run)")
 
 
-def load_config(path: Path) -> TokenizerConfig:
-    """Read and check a training configuration. Raises UserError naming the wrong key."""
-    try:
-        return TokenizerConfig.model_validate(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable configuration ({str(error).splitlines()[0]})") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {where}: {first['msg']}") from error
-
-
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    return train(load_config(args.config), args.weights)
+    return train(load_config(args.config, TokenizerConfig), args.weights)
 
 
 def report(result: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from xdancer.config import load_config
 from xdancer.data import config, corpus, motion, sheet
 from xdancer.data.pack import pack
 from xdancer.data.sampler import PoseSampler
@@ -17,7 +18,7 @@ from xdancer.pose.layout import check_pose
 
 
 def build(path: Path, out: Path, exclude: tuple[str, ...] = (), seed: int | None = None) -> dict:
-    chosen = config.load(path)
+    chosen = load_config(path, config.CorpusConfig)
     chosen = chosen if seed is None else chosen.model_copy(update={"seed": seed})
     return corpus.build(chosen, out, exclude, ("bodies", "motion", "sheet"))
 
@@ -68,7 +69,7 @@ def test_an_excluded_source_leaves_nothing_behind(raw_data: Path, raw_config: Pa
     assert [p.name for p in (out / "motion").glob("*.npz")] == ["one-take0.npz"]
     assert list(json.loads((out / "manifest.json").read_text())["sources"]) == ["one"]
     with pytest.raises(UserError, match="no such source"):
-        corpus.build(config.load(raw_config), out, ["six"])
+        corpus.build(load_config(raw_config, config.CorpusConfig), out, ["six"])
 
 
 def test_splits_follow_names_alone() -> None:
@@ -139,7 +140,7 @@ def test_missing_and_damaged_data_are_one_line(
     raw_config.write_text("motion:\n- {source: a, files: b, colour: red}\n")
     assert "motion.0.colour" in complaint()
     with pytest.raises(UserError, match="no.yaml"):
-        config.load(tmp_path / "no.yaml")
+        load_config(tmp_path / "no.yaml", config.CorpusConfig)
     with pytest.raises(UserError, match="xdancer corpus build"):
         pack(tmp_path / "nothing", tmp_path / "p")
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from tokenizer_fixtures import TINY, swaying, tiny_network
 
+from xdancer.config import load_config
 from xdancer.errors import UserError
 from xdancer.pose.layout import N_JOINTS, PARTS
 from xdancer.tokenizer import PoseTokenizer, frame
@@ -97,10 +98,10 @@ def test_wrong_config_names_the_key(tmp_path):
     path = tmp_path / "t.yaml"
     path.write_text("name: x\ncorpus: c\nrun: r\nsteps: many\n")
     with pytest.raises(UserError, match="steps"):
-        training.load_config(path)
+        load_config(path, training.TokenizerConfig)
     path.write_text("name: x\ncorpus: c\nrun: r\nsteps: 1\nlearning_rat: 1\n")
     with pytest.raises(UserError, match="learning_rat"):
-        training.load_config(path)
+        load_config(path, training.TokenizerConfig)
 
 
 def test_losses_by_hand():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from xdancer.config import load_config
 from xdancer.errors import UserError
 from xdancer.music.activation import N_INPUTS, STEP_HOPS, BeatNet
 from xdancer.music.features import N_BANDS
@@ -113,4 +114,4 @@ def test_a_wrong_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "beats.yaml"
     path.write_text("name: a\nrun: b\nsteps: 10\nhiden: 3\n")
     with pytest.raises(UserError, match="hiden"):
-        beats.load_config(path)
+        load_config(path, beats.BeatsConfig)

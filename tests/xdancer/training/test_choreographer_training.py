@@ -7,6 +7,7 @@ import torch
 from models import TINY_CHOREOGRAPHER, tiny_tokenizer
 
 from xdancer.choreographer import Choreographer, inputs, plan
+from xdancer.config import load_config
 from xdancer.errors import UserError
 from xdancer.evaluation import choreographer as evaluation
 from xdancer.music.features import N_FEATURES
@@ -115,7 +116,7 @@ def test_a_wrong_key_is_named(tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text("name: x\ncorpus: y\nrun: z\nsteps: 1\nstepz: 2\n")
     with pytest.raises(UserError, match="stepz"):
-        training.load_config(path)
+        load_config(path, training.ChoreographerConfig)
 
 
 def test_what_a_slot_is_told_comes_from_the_past_and_the_slots_before():

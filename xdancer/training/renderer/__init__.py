@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from xdancer import weights
+from xdancer.config import load_config
 from xdancer.errors import UserError
 from xdancer.renderer.diffusion import loaders
 from xdancer.renderer.diffusion.model import LIVE, DiffusionModel, ModelShape
@@ -20,7 +21,6 @@ from xdancer.renderer.diffusion.motion import MotionShape
 from xdancer.renderer.diffusion.renderer import FOREIGN, save
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.common import keep_memory
-from xdancer.training.renderer import config as configuration
 from xdancer.training.renderer.config import RendererConfig
 from xdancer.training.renderer.trainer import Trainer
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     changes = {key: value for key, value in {"corpus": args.corpus, "run": args.folder}.items() if value}
-    return train(configuration.load(args.config).model_copy(update=changes), args.weights, args.minutes)
+    return train(load_config(args.config, RendererConfig).model_copy(update=changes), args.weights, args.minutes)
 
 
 def report(result: dict[str, Any]) -> str:

@@ -1,12 +1,8 @@
 """The configuration of a renderer's training: a validated YAML file."""
 
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from xdancer.errors import UserError
+from pydantic import BaseModel, ConfigDict, Field
 
 StageName = Literal["autoencoder", "images", "motion", "consistency"]
 
@@ -58,15 +54,3 @@ class RendererConfig(BaseModel):
     workers: int = Field(default=0, ge=0)
     threads: int = Field(default=2, gt=0)
     shape: Literal["live"] | dict[str, Any] = "live"
-
-
-def load(path: Path) -> RendererConfig:
-    """Read and check a training configuration. Raises UserError naming the wrong key."""
-    try:
-        return RendererConfig.model_validate(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable configuration ({str(error).splitlines()[0]})") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise UserError(f"{path}: {where}: {first['msg']}") from error

@@ -11,14 +11,15 @@ import yaml
 from diffusion_fixtures import TINY, person, tiny_model
 
 from engine.cli import main
+from xdancer.config import load_config
 from xdancer.errors import UserError
 from xdancer.renderer import Renderer
 from xdancer.renderer.diffusion.autoencoder import AutoencoderShape, SmallAutoencoder
 from xdancer.renderer.diffusion.noise import CLEAN
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training import renderer as training
-from xdancer.training.renderer import config as configuration
 from xdancer.training.renderer import objectives, parts
+from xdancer.training.renderer.config import RendererConfig
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.objectives import Batch, noise_levels
 from xdancer.training.renderer.scenes import Scenes, gathered
@@ -43,8 +44,8 @@ def settings(corpus: Path, tokenizer_folder: Path, tmp_path: Path) -> dict:
     }  # fmt: skip
 
 
-def of(settings: dict, **changes) -> configuration.RendererConfig:
-    return configuration.RendererConfig.model_validate({**settings, **changes})
+def of(settings: dict, **changes) -> RendererConfig:
+    return RendererConfig.model_validate({**settings, **changes})
 
 
 def state(result: dict) -> bytes:
@@ -133,7 +134,7 @@ def test_a_wrong_key_is_named(settings: dict, tmp_path: Path, change: dict, says
     path = tmp_path / "renderer.yaml"
     path.write_text(yaml.safe_dump({**settings, **change}))
     with pytest.raises(UserError, match=says):
-        configuration.load(path)
+        load_config(path, RendererConfig)
 
 
 def test_what_does_not_fit_is_said(settings: dict) -> None:
@@ -162,11 +163,11 @@ def test_a_renderer_that_began_as_stable_diffusion_keeps_to_its_autoencoder(
 
 @pytest.mark.parametrize("name", ["renderer.yaml", "renderer-sd15.yaml"])
 def test_the_configurations_are_valid(name: str) -> None:
-    configuration.load(ROOT / "configs" / name)
+    load_config(ROOT / "configs" / name, RendererConfig)
 
 
 def test_the_shipped_size_fits_where_it_is_to_be_carried() -> None:
-    config = configuration.load(ROOT / "configs" / "renderer.yaml")
+    config = load_config(ROOT / "configs" / "renderer.yaml", RendererConfig)
     with torch.device("meta"):
         model = training.make(config)
     numbers = sum(p.numel() for p in model.parameters())
