@@ -15,6 +15,7 @@ from xdancer.pose.detector import standing
 from xdancer.pose.layout import TOKENS_PER_FRAME
 from xdancer.renderer.diffusion import renderer as renderers
 from xdancer.renderer.diffusion.model import DiffusionModel, ModelShape
+from xdancer.renderer.reference import OWN
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.tokenizer.network import Shape, TokenizerNetwork
 from xdancer.training import choreographer as choreography
@@ -64,7 +65,7 @@ def tiny_renderer(folder: Path, tokenizer: PoseTokenizer) -> None:
     shape = {**TINY, "size": [112, 64]}
     named = {"tokenizer": {"vocabulary": tokenizer.vocabulary}, "reference": {"pose": standing().tolist()}}
     renderers.save(folder, shaken(DiffusionModel(ModelShape.from_dict(shape))), named)  # type: ignore[arg-type]
-    Image.fromarray(rng.integers(0, 256, (112, 64, 3), dtype=np.uint8)).save(folder / renderers.OWN)
+    Image.fromarray(rng.integers(0, 256, (112, 64, 3), dtype=np.uint8)).save(folder / OWN)
 
 
 def music(frames: int, seed: int = 0, tempo: float = 120.0) -> list[MusicFrame]:

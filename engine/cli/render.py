@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from engine.config import Config
+    from engine.painter.painter import Painting
     from engine.studio.frame import StudioFrame
 
     Shot = tuple[np.ndarray, np.ndarray]  # a picture and its sound
@@ -73,19 +74,21 @@ def render(
     blocks = hops(read_demo() if audio == "demo" else read_file(audio))
     first = next(blocks)  # a file that cannot be read says so before the models are loaded
     models = load_models(config)
+    painting = _Painted(config) if config.renderer == "diffusion" else _Drawn()
+    if painting.pose is not None:
+        models = models.begun_from(painting.pose)
     studio = Studio(models, config.params())
     fixed = FixedClock(config.clock.tempo) if config.clock.source == "fixed" else None  # the others are only live
-    paint = _painting(config)
     made: list[StudioFrame] = []
     bar = tqdm(total=_length(audio), unit="frame", desc="dancing", disable=not sys.stderr.isatty())
     with Mp4Writer(output, config.width, config.height) as film, bar:
         for block in _chain(first, blocks):
             for frame in studio.push(block, clock=[fixed.beat(len(made), 0.0) if fixed else None]):
-                for picture, sound in paint(frame, block):
+                for picture, sound in painting.push(frame, block):
                     film.write(picture, sound)
                     bar.update()
                 made.append(_without_picture(frame))
-        for picture, sound in paint(None, None):
+        for picture, sound in painting.finish():
             film.write(picture, sound)
     struck = [frame.beat.struck for frame in made if frame.beat.struck is not None]
     if tokens is not None:
@@ -104,34 +107,53 @@ def render(
     }
 
 
-def _painting(config: "Config") -> "Callable[[StudioFrame | None, np.ndarray | None], list[Shot]]":
-    """What takes frames of the dance with their sound, and gives the pictures that got ready with theirs; None for
-    both: the dance is over."""
-    if config.renderer == "skeleton":
-        return lambda frame, sound: [(frame.picture, sound)] if frame is not None else []  # type: ignore[list-item]
-    from engine.painter.models import make_painter
-    from engine.painter.pace import Setting
-    from engine.params import wants_person
+class _Drawn:
+    """The skeleton that the studio has drawn, as it comes."""
 
-    painter = make_painter(config)
-    painter.change(Setting(painter.renderer.passes, 1))
-    waiting: list[tuple[StudioFrame, np.ndarray]] = []
+    pose = None  # of the person in their picture
 
-    def paint(frame: "StudioFrame | None", sound: "np.ndarray | None") -> "list[Shot]":
-        if frame is None or sound is None:
-            painted = painter.finish()
-        else:
-            waiting.append((frame, sound))
-            painted = painter.push(frame.index, frame.tokens, frame.pose)
+    def push(self, frame: "StudioFrame", sound: "np.ndarray") -> "list[Shot]":
+        """The next frame of the dance, with its sound; the pictures that got ready with theirs."""
+        assert frame.picture is not None
+        return [(frame.picture, sound)]
+
+    def finish(self) -> "list[Shot]":
+        """The dance is over; the rest."""
+        return []
+
+
+class _Painted:
+    """The person, as `_Drawn`; pictures come some frames late."""
+
+    def __init__(self, config: "Config") -> None:
+        from engine.painter.models import make_painter
+        from engine.painter.pace import Setting
+        from engine.painter.process import GUESSED
+
+        self._painter = make_painter(config)
+        self._painter.change(Setting(self._painter.renderer.passes, 1))
+        self._waiting: list[tuple[StudioFrame, np.ndarray]] = []
+        self.pose = None if self._painter.renderer.guessed else self._painter.renderer.pose
+        if self._painter.renderer.guessed:
+            print(GUESSED, file=sys.stderr)
+
+    def push(self, frame: "StudioFrame", sound: "np.ndarray") -> "list[Shot]":
+        self._waiting.append((frame, sound))
+        return self._shots(self._painter.push(frame.index, frame.tokens, frame.pose))
+
+    def finish(self) -> "list[Shot]":
+        return self._shots(self._painter.finish())
+
+    def _shots(self, painted: "list[Painting]") -> "list[Shot]":
+        from engine.params import wants_person
+
         shots: list[Shot] = []
         for painting in painted:
-            danced, heard = waiting.pop(0)
+            danced, heard = self._waiting.pop(0)
             own = painting.picture if wants_person(danced.params) else danced.picture
             assert own is not None and danced.index == painting.index
             shots.append((own, heard))
         return shots
-
-    return paint
 
 
 def hops(blocks: "Iterator[np.ndarray]") -> "Iterator[np.ndarray]":

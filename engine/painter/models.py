@@ -11,7 +11,7 @@ from engine.painter.painter import Painter
 from xdancer import weights
 from xdancer.pose.mediapipe import MediaPipeDetector, installed
 from xdancer.renderer import Renderer
-from xdancer.renderer.diffusion.renderer import own
+from xdancer.renderer.reference import own
 
 
 def make_painter(config: Config) -> Painter:

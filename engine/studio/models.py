@@ -1,7 +1,8 @@
 """The models a studio works with, loaded as a configuration says."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,11 @@ class Models:
     tokenizer: "PoseTokenizer"
     choreographer: "Choreographer"
     renderer: "SkeletonRenderer"
+    start: np.ndarray | None = None  # tokens (1, 5, 6) that the dance begins from; None: the choreographer's own
+
+    def begun_from(self, pose: np.ndarray) -> "Models":
+        """The same, with a dance that begins from this pose (60, 3), and so keeps its proportions."""
+        return replace(self, start=self.tokenizer.encode(pose[None], search=True))
 
     def info(self) -> dict[str, Any]:
         """What others need to know of them."""
@@ -53,7 +59,7 @@ def load_models(config: Config) -> Models:
         known = ", ".join(models.choreographer.styles) or "none"
         raise UserError(f"style: this choreographer has no {config.style!r}, only {known}")
     _rehearse(models, config.weights.choreographer)
-    return models
+    return models if (pose := _brought(config)) is None else models.begun_from(pose)
 
 
 def _rehearse(models: Models, name: str) -> None:
@@ -67,9 +73,21 @@ def _rehearse(models: Models, name: str) -> None:
         raise UserError(f"choreographer {name!r} does not fit this version of xdancer ({reason})") from None
 
 
+def _brought(config: Config) -> np.ndarray | None:
+    """The pose of the person that the renderer brings along, if it is to draw that one."""
+    if config.renderer != "diffusion" or config.reference is not None or _elsewhere(config.weights.renderer):
+        return None
+    return reference.own(weights.find("renderer", config.weights.renderer))[1]
+
+
+def _elsewhere(name: str) -> bool:
+    """Whether these weights are a hub's, to be fetched when they are needed."""
+    return "/" in name and not Path(name).exists()
+
+
 def check_renderer(config: Config) -> None:
     """Raises UserError where the renderer, or the picture of who is to dance, cannot be had."""
-    if config.renderer == "diffusion" and "/" not in config.weights.renderer:  # a hub id is fetched when it is needed
+    if config.renderer == "diffusion" and not _elsewhere(config.weights.renderer):
         try:
             weights.find("renderer", config.weights.renderer)
         except UserError as error:

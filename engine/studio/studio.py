@@ -28,7 +28,7 @@ class Studio:
         self._analyzer = models.analyzer()
         self._first = 0  # the frame that the analyzer counts as 0
         self._follower = Follower()
-        self._dance = models.choreographer.stream(seed=params.seed, lead=lead)
+        self._dance = models.choreographer.stream(seed=params.seed, start=models.start, lead=lead)
         self._set_handles()
         self._inner, self._limbs = models.tokenizer.stream(), models.tokenizer.stream()
         self._mirrored = models.tokenizer.stream()

@@ -1,6 +1,7 @@
 """Whatever a person hands over as a picture of themselves, made into one of the size that is drawn."""
 
 import io
+import json
 import warnings
 from pathlib import Path
 
@@ -8,9 +9,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from xdancer.errors import UserError
+from xdancer.pose.layout import N_JOINTS
 
 LEAST = 64  # px, the shorter side: below that there is nobody to be seen
 MOST = 150_000_000  # pixels: a larger picture would take half a gigabyte to open
+OWN = "reference.png"  # the person that a folder of weights brings along
 BEHIND = (128, 128, 128)  # what shines through a transparent picture
 
 Picture = str | Path | bytes | np.ndarray | Image.Image
@@ -80,3 +83,14 @@ def _fitted(image: Image.Image, height: int, width: int) -> np.ndarray:
         return np.ascontiguousarray(small[:, left : left + width])
     left = (width - across) // 2
     return np.pad(small, ((0, 0), (left, width - across - left), (0, 0)), mode="edge")
+
+
+def own(folder: Path) -> tuple[Path, np.ndarray]:
+    """The person that a folder of weights brings along: a picture, and the pose (60, 3) in it. Raises UserError where
+    there is none."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        pose = np.array(config["reference"]["pose"], np.float32).reshape(N_JOINTS, 3)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{folder}: brings no person along; name a picture of one by `reference`") from None
+    return folder / OWN, pose

@@ -25,8 +25,7 @@ from xdancer.tokenizer import PoseTokenizer
 
 FOREIGN_SIZE = (896, 512)
 CHUNK = WINDOW // LEVELS  # frames that become clean together
-OWN = "reference.png"  # the person a folder of weights brings along
-FOREIGN = ("*.pth", "*.json", "*.safetensors", "*.bin", "*.md", OWN)  # what is fetched of a hub id
+FOREIGN = ("*.pth", "*.json", "*.safetensors", "*.bin", "*.md", references.OWN)  # what is fetched of a hub id
 BORROWED = ("autoencoder.", "image_encoder.")  # parts of Stable Diffusion that training leaves as they are
 
 
@@ -95,7 +94,7 @@ class Renderer:
         where = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.float16 if where.startswith("cuda") else torch.float32
         if reference is None:
-            reference, pose = own(folder)
+            reference, pose = references.own(folder)
         renderer = cls(model.to(where, dtype), reference, known, pose, detector)
         renderer.reads_tokens = trained_with in ("", known.vocabulary)
         renderer.passes = passes(folder)
@@ -109,7 +108,8 @@ class Renderer:
     def wear(self, picture: references.Picture, pose: np.ndarray | None = None) -> None:
         """Draw the person in `picture` from now on, who stands there in `pose`: (60, 3), in canvas px of the picture
         fitted to the canvas. Without it the detector finds it; without one, `guessed` is set and somebody who stands
-        upright is assumed. Raises UserError where it is not a usable picture, or the detector finds nobody."""
+        upright is assumed. `pose` is then what it is drawn from, None where the weights need none. Raises UserError
+        where it is not a usable picture, or the detector finds nobody."""
         fitted = references.load(picture, self.height, self.width)
         guessed = False
         if pose is None and self.model.carry is not None:
@@ -122,7 +122,7 @@ class Renderer:
             poses = None if pose is None else torch.from_numpy(pose.astype(np.float32))[None].to(self.device)
             sight = self.model.look(pictures, poses)
         # The sight in one assignment: a stream in another thread sees the old person or the new one.
-        self._sight, self._reference, self.guessed = sight, fitted, guessed
+        self._sight, self._reference, self.pose, self.guessed = sight, fitted, pose, guessed
 
     @torch.no_grad()
     def hurry(self) -> None:
@@ -298,17 +298,6 @@ def passes(folder: Path) -> int:
         return min(max(int(json.loads((folder / "config.json").read_text())["passes"]), 1), LEVELS)
     except (OSError, ValueError, KeyError, TypeError):
         return LEVELS
-
-
-def own(folder: Path) -> tuple[Path, np.ndarray]:
-    """The person that a folder of weights brings along: a picture, and the pose (60, 3) in it. Raises UserError where
-    there is none."""
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        pose = np.array(config["reference"]["pose"], np.float32).reshape(N_JOINTS, 3)
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{folder}: brings no person along; name a picture of one by `reference`") from None
-    return folder / OWN, pose
 
 
 def load(folder: Path, size: tuple[int, int] | None = None) -> tuple[DiffusionModel, str]:

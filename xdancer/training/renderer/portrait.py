@@ -14,7 +14,7 @@ from PIL import Image
 
 from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH
 from xdancer.renderer.diffusion.model import to_pictures
-from xdancer.renderer.diffusion.renderer import OWN
+from xdancer.renderer.reference import OWN
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.scenes import BACKDROP, Scene, Scenes, gathered

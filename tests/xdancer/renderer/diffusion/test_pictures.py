@@ -16,7 +16,7 @@ from xdancer.data.motion import splits
 from xdancer.data.skeleton import BONES, PARENTS
 from xdancer.errors import UserError
 from xdancer.pose.layout import INDEX
-from xdancer.renderer.diffusion.renderer import own
+from xdancer.renderer.reference import own
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.portrait import add, portrait

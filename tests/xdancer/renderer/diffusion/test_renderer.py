@@ -16,7 +16,7 @@ from xdancer import weights
 from xdancer.errors import UserError
 from xdancer.pose.detector import standing
 from xdancer.renderer import Renderer
-from xdancer.renderer.diffusion.renderer import own
+from xdancer.renderer.reference import own
 from xdancer.tokenizer import PoseTokenizer
 
 
