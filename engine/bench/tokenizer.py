@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 FRAMES = 600
@@ -35,7 +37,8 @@ def report(result: dict[str, Any]) -> str:
 
 
 def measure() -> dict[str, Any]:
-    """Times of encoding and decoding `FRAMES` frames: `{"encode": {...}, "decode": {...}}`, milliseconds a frame."""
+    """Times of encoding, by nearest codes and by search, and decoding `FRAMES` frames: by "encode", "search" and
+    "decode", milliseconds a frame."""
     import numpy as np
 
     from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_PART
@@ -46,9 +49,13 @@ def measure() -> dict[str, Any]:
     pose = tokenizer.decode(np.repeat(row, FRAMES, axis=0))  # one frozen pose: time does not depend on values
     tokens = tokenizer.encode(pose)
     out = {}
-    for what, items in (("encode", pose), ("decode", tokens)):
-        limbs = tokenizer.stream()
-        step, whole = getattr(limbs, what), getattr(tokenizer, what)
+    limbs, searching = tokenizer.stream(), tokenizer.stream(search=True)
+    ways: list[tuple[str, Callable, Callable, np.ndarray]] = [
+        ("encode", limbs.encode, tokenizer.encode, pose),
+        ("search", searching.encode, partial(tokenizer.encode, search=True), pose),
+        ("decode", limbs.decode, tokenizer.decode, tokens),
+    ]
+    for what, step, whole, items in ways:
         times = []
         for i in range(FRAMES):
             start = time.perf_counter()
