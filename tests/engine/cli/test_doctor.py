@@ -59,7 +59,7 @@ def test_weights_that_do_not_belong_together_are_found_and_fail(
     code, found = examine(capsys)
     assert (code, found["can_run"]) == (1, False)
     assert found["weights tokenizer"]["ok"] and found["weights choreographer"]["ok"]
-    assert "trained on tokenizer" in found["a frame of dance"]["found"]
+    assert "trained on the tokens" in found["a frame of dance"]["found"]
 
 
 def test_what_a_show_can_do_without_is_named_with_how_to_get_it(
