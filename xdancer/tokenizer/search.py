@@ -2,7 +2,7 @@
 
 The codes nearest to a latent are not those whose pose is nearest to the given one: the decoder sees the frames before,
 which are off by what their codes were off, and it cares more for some directions of a latent than for others. So, part
-by part, a Gauss-Newton step from the nearest codes tells which latent the decoder needs and how much each direction
+by part, a Gauss-Newton step from the encoder's latent tells which latent the decoder needs and how much each direction
 matters; a beam search through the residual codebooks finds candidates; each is decoded, and the best one is taken.
 """
 
@@ -79,7 +79,7 @@ class Search:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._newest = Newest(runtime.decoder)
-        self._wrong: np.ndarray | None = None  # the last frame's error (60, 2), px
+        self._wrong: np.ndarray | None = None  # the last frame's error (60, 2), px; NaN where nothing was to be seen
         self._kept = round(CANDIDATES ** (1 / runtime.groups))  # of each group of a part's latent
         self._combined = np.array(list(product(range(self._kept), repeat=runtime.groups)))
 
@@ -103,7 +103,7 @@ class Search:
         if first:
             self._newest.begin(row)
         place, _ = frame.placed(self._newest.push(row)[None])
-        self._wrong = place[0] - pose[:, :2]
+        self._wrong = np.where(pose[:, 2:] > 0, place[0] - pose[:, :2], np.nan)
         return tokens
 
     def _choose(
@@ -131,7 +131,7 @@ class Search:
         place, logits = frame.placed(self._newest.outputs(rows))
         sure = pose[joints, 2]
         wrong = place[:, joints] - pose[joints, :2]
-        drift = wrong if self._wrong is None else wrong - self._wrong[joints]
+        drift = np.zeros_like(wrong) if self._wrong is None else np.nan_to_num(wrong - self._wrong[joints])
         unsure = 1 / (1 + np.exp(-np.clip(logits[:, joints], -30, 30))) - sure
         weighted = [wrong * sure[:, None], DRIFT * drift * sure[:, None], SURE * unsure[..., None]]
         return np.concatenate(weighted, axis=-1).reshape(len(rows), -1)
