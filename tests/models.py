@@ -68,6 +68,16 @@ def tiny_renderer(folder: Path, tokenizer: PoseTokenizer) -> None:
     Image.fromarray(rng.integers(0, 256, (112, 64, 3), dtype=np.uint8)).save(folder / OWN)
 
 
+def tiny_show(folder: Path, *parts: str) -> list[str]:
+    """Write a tokenizer and, for it, these `parts` ("choreographer", "renderer") to `folder`; the settings of a small
+    show with them."""
+    makers = {"choreographer": tiny_choreographer, "renderer": tiny_renderer}
+    tokenizer = tiny_tokenizer(folder / "tokenizer")
+    for part in parts:
+        makers[part](folder / part, tokenizer)
+    return [f"weights.{part}={folder / part}" for part in ("tokenizer", *parts)] + ["width=64", "height=112"]
+
+
 def music(frames: int, seed: int = 0, tempo: float = 120.0) -> list[MusicFrame]:
     """Music frames with random features and a steady beat; the tempo is unknown for the first ten."""
     rng = np.random.default_rng(seed)

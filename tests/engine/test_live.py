@@ -21,7 +21,7 @@ import pytest
 import soundfile
 from aiohttp import ClientSession
 from aiortc import RTCSessionDescription
-from models import tiny_choreographer, tiny_tokenizer
+from models import tiny_show
 from prometheus_client.parser import text_fd_to_metric_families
 from pythonosc.osc_bundle import OscBundle
 
@@ -38,11 +38,7 @@ PATIENCE = 120.0  # seconds: a busy machine may be slow, the test only asks that
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("weights")
-    tokenizer = tiny_tokenizer(folder / "tokenizer")
-    tiny_choreographer(folder / "choreographer", tokenizer)
-    weights = [f"weights.{part}={folder / part}" for part in ("tokenizer", "choreographer")]
-    return [*weights, "width=64", "height=112", "mqtt.url=off"]
+    return [*tiny_show(tmp_path_factory.mktemp("weights"), "choreographer"), "mqtt.url=off"]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from models import tiny_choreographer, tiny_renderer, tiny_tokenizer
+from models import tiny_renderer, tiny_show
 
 from engine.cli import main
 from xdancer.music.demo import click_track
@@ -21,10 +21,7 @@ from xdancer.weights import load_arrays, save
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("weights")
-    tokenizer = tiny_tokenizer(folder / "tokenizer")
-    tiny_choreographer(folder / "choreographer", tokenizer)
-    return [f"weights.{part}={folder / part}" for part in ("tokenizer", "choreographer")] + ["width=64", "height=112"]
+    return tiny_show(tmp_path_factory.mktemp("weights"), "choreographer")
 
 
 def wav(path: Path, samples: np.ndarray, rate: int = 48_000, subtype: str = "FLOAT") -> Path:

@@ -15,17 +15,14 @@ from engine.config import Config, load
 from engine.painter.handle import PainterProcess
 from engine.painter.shared import Painting, PictureRing
 from engine.studio.shared import SLOTS
-from tests.models import tiny_renderer, tiny_tokenizer
+from tests.models import tiny_show
 
 TOKENS = np.random.default_rng(2).integers(0, 512, (64, 5, 6)).astype(np.int16)
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("weights")
-    tiny_renderer(folder / "renderer", tiny_tokenizer(folder / "tokenizer"))
-    weights = [f"weights.{part}={folder / part}" for part in ("tokenizer", "renderer")]
-    return load(None, [*weights, "width=64", "height=112", "renderer=diffusion"])
+    return load(None, [*tiny_show(tmp_path_factory.mktemp("weights"), "renderer"), "renderer=diffusion"])
 
 
 @contextlib.asynccontextmanager

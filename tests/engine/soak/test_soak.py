@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from models import tiny_choreographer, tiny_tokenizer
+from models import tiny_show
 
 from engine.cli import main
 
@@ -13,10 +13,7 @@ pytestmark = pytest.mark.soak
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    folder = tmp_path_factory.mktemp("weights")
-    tiny_choreographer(folder / "choreographer", tiny_tokenizer(folder / "tokenizer"))
-    weights = [f"weights.{part}={folder / part}" for part in ("tokenizer", "choreographer")]
-    return [*weights, "width=64", "height=112"]
+    return tiny_show(tmp_path_factory.mktemp("weights"), "choreographer")
 
 
 def soak(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:

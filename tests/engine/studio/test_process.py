@@ -11,7 +11,7 @@ import psutil
 import pytest
 import soundfile
 from fakes import Memory
-from models import tiny_choreographer, tiny_tokenizer
+from models import tiny_show
 
 from engine.audio.files import file_source, read_file
 from engine.cli.render import hops
@@ -34,10 +34,7 @@ FRAMES = 90
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("weights")
-    tiny_choreographer(folder / "choreographer", tiny_tokenizer(folder / "tokenizer"))
-    weights = [f"weights.{part}={folder / part}" for part in ("tokenizer", "choreographer")]
-    return load(None, [*weights, "width=64", "height=112", "seed=5"])
+    return load(None, [*tiny_show(tmp_path_factory.mktemp("weights"), "choreographer"), "seed=5"])
 
 
 @pytest.fixture(scope="module")
