@@ -75,7 +75,7 @@ def render(
     first = next(blocks)  # a file that cannot be read says so before the models are loaded
     models = load_models(config)
     painting = _Painted(config) if config.renderer == "diffusion" else _Drawn()
-    if painting.pose is not None:
+    if models.start is None and painting.pose is not None:
         models = models.begun_from(painting.pose)
     studio = Studio(models, config.params())
     fixed = FixedClock(config.clock.tempo) if config.clock.source == "fixed" else None  # the others are only live

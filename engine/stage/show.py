@@ -272,7 +272,7 @@ class Show:
 
 
 def _skeleton(width: int, height: int) -> Callable[[np.ndarray, float], np.ndarray]:
-    """What draws a skeleton. The libraries that does are large, and loaded here."""
+    """What draws a skeleton; the libraries for that are large, and loaded here."""
     from xdancer.renderer import SkeletonRenderer
 
     renderer = SkeletonRenderer(width, height)

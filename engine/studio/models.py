@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,19 +74,14 @@ def _rehearse(models: Models, name: str) -> None:
 
 def _brought(config: Config) -> np.ndarray | None:
     """The pose of the person that the renderer brings along, if it is to draw that one."""
-    if config.renderer != "diffusion" or config.reference is not None or _elsewhere(config.weights.renderer):
+    if config.renderer != "diffusion" or config.reference is not None or weights.elsewhere(config.weights.renderer):
         return None
     return reference.own(weights.find("renderer", config.weights.renderer))[1]
 
 
-def _elsewhere(name: str) -> bool:
-    """Whether these weights are a hub's, to be fetched when they are needed."""
-    return "/" in name and not Path(name).exists()
-
-
 def check_renderer(config: Config) -> None:
     """Raises UserError where the renderer, or the picture of who is to dance, cannot be had."""
-    if config.renderer == "diffusion" and not _elsewhere(config.weights.renderer):
+    if config.renderer == "diffusion" and not weights.elsewhere(config.weights.renderer):  # a hub's come when needed
         try:
             weights.find("renderer", config.weights.renderer)
         except UserError as error:

@@ -46,12 +46,17 @@ def find(part: str, name: str, files: Sequence[str] = (MODEL, CONFIG, "*.md")) -
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+    if elsewhere(name):
         return _download(part, name, files)
     have = ", ".join(names) if names else "none"
     raise UserError(
         f"no {part} {name!r}: neither a shipped one (there are: {have}) nor a folder nor a hub id OWNER/MODEL"
     )
+
+
+def elsewhere(name: str) -> bool:
+    """Whether `find` would fetch this model from the hub."""
+    return not Path(name).expanduser().is_dir() and bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name))
 
 
 def _download(part: str, name: str, files: Sequence[str]) -> Path:
