@@ -19,6 +19,7 @@ from xdancer.renderer.reference import OWN
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.tokenizer.network import Shape, TokenizerNetwork
 from xdancer.training import choreographer as choreography
+from xdancer.training import flat
 from xdancer.training import tokenizer as tokenizing
 
 TINY_TOKENIZER = {
@@ -28,6 +29,8 @@ TINY_CHOREOGRAPHER = {
     "width": 32, "layers": 2, "heads": 2, "hidden": 64, "window": 16,
     "depth_width": 16, "depth_layers": 1, "depth_heads": 2, "depth_hidden": 32,
 }  # fmt: skip
+
+TINY_FLAT = {"width": 16, "layers": 2, "heads": 2}
 
 
 def tiny_tokenizer(folder: Path, seed: int = 0) -> PoseTokenizer:
@@ -56,6 +59,17 @@ def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0) ->
             torch.nn.init.normal_(parameter, std=0.1)
     start = np.arange(TOKENS_PER_FRAME)
     choreography.write(folder, network, config, tokenizer, parts, start)
+    return Choreographer.from_pretrained(str(folder), tokenizer)
+
+
+def tiny_flat(folder: Path, tokenizer: PoseTokenizer, seed: int = 0) -> Choreographer:
+    """Write a choreographer of the paper's kind with random weights for `tokenizer` to `folder` and load it."""
+    torch.manual_seed(seed)
+    config = flat.FlatConfig(model="flat", name="tiny-flat", corpus="", run="", steps=1, shape=TINY_FLAT)
+    network = flat.build(config)
+    for parameter in network.parameters():  # so that music and past matter
+        torch.nn.init.normal_(parameter, std=0.2 if parameter.ndim > 1 else 0.5)
+    flat.write(folder, network, config, tokenizer, np.linspace(0, 1, 33), np.arange(TOKENS_PER_FRAME))
     return Choreographer.from_pretrained(str(folder), tokenizer)
 
 

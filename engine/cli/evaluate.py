@@ -5,7 +5,7 @@ import importlib
 
 from engine.cli.common import add_json, emit
 
-SUBJECTS = ("beats", "tokenizer", "choreographer", "renderer")
+SUBJECTS = ("beats", "tokenizer", "choreographer", "bits", "renderer")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

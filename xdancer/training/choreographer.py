@@ -1,9 +1,10 @@
-"""`xdancer train choreographer`: the two-level token model, on dances of a corpus as the analyzer heard their music."""
+"""`xdancer train choreographer`: the two-level token model, on dances of a corpus as the analyzer heard their music.
+The other kind is in `flat`."""
 
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,7 +30,13 @@ CERTAINTY = 4.0  # weight of the squared error of the confidences beside the pla
 BITS = TOKENS_PER_FRAME / np.log(2)  # nats a token to bits a frame
 
 
-class ChoreographerConfig(BaseModel):
+class Kind(BaseModel):
+    """Which kind of choreographer a configuration is about."""
+
+    model: Literal["two-level", "flat"] = "two-level"
+
+
+class ChoreographerConfig(Kind):
     """Everything a run depends on beside the corpus and the tokenizer."""
 
     model_config = ConfigDict(extra="forbid")
@@ -71,13 +78,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
+    kind = load_config(args.config, Kind).model
+    if kind == "flat":
+        from xdancer.training import flat
+
+        return flat.train(load_config(args.config, flat.FlatConfig), args.weights)
     return train(load_config(args.config, ChoreographerConfig), args.weights)
 
 
 def report(result: dict[str, Any]) -> str:
+    plans = f" and {result['plan_bits']:.1f} a plan" if "plan_bits" in result else ""
     return (
-        f"{result['steps']} steps; {result['bits']:.1f} bits a frame and {result['plan_bits']:.1f} a plan on held-out "
-        f"songs, clips and people\n"
+        f"{result['steps']} steps; {result['bits']:.1f} bits a frame{plans} on held-out songs, clips and people\n"
         f"written to {result['weights']}"
     )
 
@@ -93,7 +105,7 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
     tokenizer = PoseTokenizer.from_pretrained(config.tokenizer)
     folder = Path(config.run)
     data = {
-        split: [d for d in load_dances(Path(config.corpus), folder, split, tokenizer, config.styles)
+        split: [d for d in load_dances(Path(config.corpus), split, tokenizer, config.styles)
                 if len(d.tokens) >= config.frames]
         for split in ("train", "val")
     }  # fmt: skip
@@ -249,20 +261,14 @@ def batch_loss(
 
     Frames at which a jolt strikes are nobody's to foresee, and left out.
     """
-    x, targets, before, poses, true, struck, plans = batch
+    x, targets, _, _, true, struck, plans = batch
     n, frames = targets.shape[:2]
     usable = np.flatnonzero(~struck)
     picked = np.sort(rng.permutation(usable)[: max(int(n * frames * config.depth_share), 1)])
     with torch.autocast("cpu", torch.bfloat16, enabled=config.bfloat16):
         states, foretold = network.frames(torch.from_numpy(x))
-        aim = aims(parts, poses, foretold.detach().numpy(), picked)
-        chosen, last = (
-            torch.from_numpy(parts.codes.look_up(r.reshape(n * frames, -1)[picked])) for r in (targets, before)
-        )
-        logits = network.depth(states.flatten(0, 1)[torch.from_numpy(picked)], torch.from_numpy(aim), chosen, last)
+        bits = token_nats(network, parts, batch, picked, states, foretold).mean()
         outlook = network.later(states, foretold)
-    wanted = torch.from_numpy(targets.reshape(n * frames, -1)[picked].astype(np.int64))
-    bits = F.cross_entropy(logits.float().reshape(-1, CODEBOOK_SIZE), wanted.reshape(-1))
     place, sure = torch.from_numpy(inputs.places(true)), torch.from_numpy(true[..., 2:])
     jolts = torch.from_numpy(struck).cumsum(1)
     error = wrong(foretold[..., :2], place, sure * torch.from_numpy(~struck)[..., None, None])
@@ -271,18 +277,33 @@ def batch_loss(
     for k, later in enumerate(LATER):
         calm = (jolts[:, later:] == jolts[:, :-later])[..., None, None]
         error = error + 0.1 * wrong(outlook[:, :-later, k], place[:, later:], sure[:, later:] * calm)
-    return bits, error, plan_loss(network, x, states, plans)
+    planning = plan_nats(network, x, states, plans)
+    return bits, error, planning.mean() if len(planning) else planning.sum()
 
 
-def plan_loss(network: ChoreographerNetwork, x: np.ndarray, states: torch.Tensor, plans: np.ndarray) -> torch.Tensor:
-    """Mean cross entropy, nats a code, of the plans that begin after the first frame of a window."""
+def token_nats(
+    network: ChoreographerNetwork, parts: "Parts", batch: tuple[np.ndarray, ...], picked: np.ndarray,
+    states: torch.Tensor, foretold: torch.Tensor,
+) -> torch.Tensor:  # fmt: skip
+    """Cross entropy, nats, of each token (N, 30) of the picked of a batch's frames, after what `frames` returned."""
+    _, targets, before, poses, *_ = batch
+    aim = aims(parts, poses, foretold.detach().numpy(), picked)
+    rows, last = (r.reshape(-1, TOKENS_PER_FRAME)[picked] for r in (targets, before))
+    codes = (torch.from_numpy(parts.codes.look_up(r)) for r in (rows, last))
+    logits = network.depth(states.flatten(0, 1)[torch.from_numpy(picked)], torch.from_numpy(aim), *codes)
+    wanted = torch.from_numpy(rows.astype(np.int64)).reshape(-1)
+    nats = F.cross_entropy(logits.float().reshape(-1, CODEBOOK_SIZE), wanted, reduction="none")
+    return nats.reshape(-1, TOKENS_PER_FRAME)
+
+
+def plan_nats(network: ChoreographerNetwork, x: np.ndarray, states: torch.Tensor, plans: np.ndarray) -> torch.Tensor:
+    """Cross entropy, nats, of each code (N, STAGES) of the plans that begin after the first frame of a window."""
     window, frame = np.nonzero(plans[:, 1:, 0] >= 0)
-    if not len(window):
-        return states.new_zeros(())
     codes = torch.from_numpy(plans[window, frame + 1])
     clock = torch.from_numpy(x[window, frame + 1, inputs.N_MUSIC : inputs.N_MUSIC + inputs.N_CLOCK])
     logits = network.planner(states[torch.from_numpy(window), torch.from_numpy(frame)].float(), clock, codes)
-    return F.cross_entropy(logits.reshape(-1, plan.CODES), codes.reshape(-1))
+    nats = F.cross_entropy(logits.reshape(-1, plan.CODES), codes.reshape(-1), reduction="none")
+    return nats.reshape(-1, plan.STAGES)
 
 
 def wrong(made: torch.Tensor, true: torch.Tensor, sure: torch.Tensor) -> torch.Tensor:

@@ -51,11 +51,13 @@ def load_song(path: Path) -> Song:
         return Song(inputs.listened(data["heard_features"]).astype(np.float16), *clocks)
 
 
-def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: list[str]) -> list[Dance]:
-    """All views of a split, encoded once: the tokens are kept under `cache`. Raises UserError where there are none."""
-    folder = cache / f"tokens-{tokenizer.vocabulary[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
+def load_dances(corpus: Path, split: str, tokenizer: Any, styles: list[str]) -> list[Dance]:
+    """All views of a split, encoded once: the tokens are kept in the corpus. Raises UserError where there are none."""
+    folder = corpus / f"tokens-{tokenizer.vocabulary[:12]}"
     paths = [path for path in sorted((corpus / "dances").glob("*.npz")) if _split(path) == split]
+    if not paths:
+        raise UserError(f"{corpus}: no {split} dances; run `xdancer corpus build` first")
+    folder.mkdir(exist_ok=True)
     new = [path for path in paths if not (folder / path.name).exists()]
     in_parallel(
         ((_encode, path, folder / path.name, tokenizer) for path in new),
@@ -73,8 +75,6 @@ def load_dances(corpus: Path, cache: Path, split: str, tokenizer: Any, styles: l
             views = zip(*(data[name] for name in ("tokens", "jolted", "struck", "places", "energy")), strict=True)
             for tokens, jolted, struck, places, energy in views:
                 dances.append(Dance(tokens, jolted, struck, places, energy, number, songs[song]))
-    if not dances:
-        raise UserError(f"{corpus}: no {split} dances; run `xdancer corpus build` first")
     return dances
 
 
@@ -135,25 +135,33 @@ class Windows:
 
     def _one(self, rng: np.random.Generator, frames: int, noise: float, jolted: bool) -> tuple[np.ndarray, ...]:
         dance = self.dances[rng.choice(len(self.dances), p=self.chances)]
-        danced = dance.jolted if jolted else dance.tokens
         rows = len(dance.tokens)
         first = 0 if rng.random() < 0.06 else int(rng.integers(0, max(rows - frames, 0) + 1))
+        lead, kind = circumstances(rng)
         start = dance.tokens[0 if first == 0 or rng.random() < 0.6 else rng.integers(0, first)]
+        asked = wishes(rng, dance, slice(first, first + frames), self.quantiles, self.styles)
+        planless = rng.random() < 0.1
+        return self.at(rng, dance, first, frames, lead, kind, start, asked, noise, jolted, planless)
+
+    def at(
+        self, rng: np.random.Generator, dance: Dance, first: int, frames: int, lead: int, kind: str, start: np.ndarray,
+        asked: np.ndarray, noise: float = 0.0, jolted: bool = False, planless: bool = False,
+    ) -> tuple[np.ndarray, ...]:  # fmt: skip
+        """The window of this dance that begins at frame `first`, as `batch` gives it; start (30,), asked (T, 2 + S):
+        energy and style."""
+        danced = dance.jolted if jolted else dance.tokens
         span = slice(first, first + frames)
         true = danced[max(first - self.reach, 0) : first + frames]
         true = np.concatenate([np.repeat(true[:1], self.reach + frames - len(true), axis=0), true])
-        shown = self._spoiled(rng, true, noise * rng.random() * 2) if noise and rng.random() < 0.7 else true
+        shown = spoiled(rng, true, noise * rng.random() * 2) if noise and rng.random() < 0.7 else true
         poses = self.decode(shown[:-1])
         aims = poses if shown is true else self.decode(true[:-1])
         last = self.decode(true[-self.decoder_field :])
-        control = (self._energy(rng, dance, span), self._style(rng, dance, span))
-        lead = int(rng.integers(0, 61)) if rng.random() < 0.4 else int(rng.choice([0, 0, 0, 4, 8, 16]))
-        kind = str(rng.choice(["heard", "exact", "none"], p=[0.8, 0.1, 0.1]))
         planned, codes = self.planned(dance, first, frames, lead, kind)
-        if rng.random() < 0.1:
+        if planless:
             planned = np.zeros_like(planned)
         told = clock_rows(dance.song, np.arange(first, first + frames), lead, kind)
-        outside = np.concatenate([told, *control, planned], axis=1, dtype=np.float32)
+        outside = np.concatenate([told, asked, planned], axis=1, dtype=np.float32)
         before = shown[self.reach - 1 : -1]
         x = self.assemble(outside, poses, before, start, first, danced)
         struck = dance.struck[span] & jolted
@@ -210,34 +218,46 @@ class Windows:
         columns = (outside, seen, latents, np.array(context), np.repeat(begin, frames, axis=0))
         return np.concatenate(columns, axis=1, dtype=np.float32)
 
-    def _energy(self, rng: np.random.Generator, dance: Dance, span: slice) -> np.ndarray:
-        known = rng.random() < 0.4
-        rank = np.interp(dance.energy[span].astype(np.float32), self.quantiles, np.linspace(0, 1, len(self.quantiles)))
-        return np.stack([2 * rank - 1, np.ones_like(rank)], axis=1) * known
 
-    def _style(self, rng: np.random.Generator, dance: Dance, span: slice) -> np.ndarray:
-        number = dance.style[span]
-        out = np.zeros((len(number), len(self.styles)), np.float32)
-        if rng.random() < 0.4:
-            out[np.flatnonzero(number >= 0), number[number >= 0]] = 1.0
-        return out
+def circumstances(rng: np.random.Generator) -> tuple[int, str]:
+    """A lead in frames, and what is known of the beat: the clock as "heard", the "exact" one, or "none"."""
+    lead = int(rng.integers(0, 61)) if rng.random() < 0.4 else int(rng.choice([0, 0, 0, 4, 8, 16]))
+    return lead, str(rng.choice(["heard", "exact", "none"], p=[0.8, 0.1, 0.1]))
 
-    def _spoiled(self, rng: np.random.Generator, shown: np.ndarray, noise: float) -> np.ndarray:
-        """Past tokens, a share replaced by those of another frame, near or far, so that own errors are no surprise."""
-        hit = rng.random(shown.shape) < noise
-        other = np.where(rng.random(shown.shape[:1]) < 0.5, 1, rng.integers(1, len(shown), len(shown)))
-        other = (np.arange(len(shown)) - other) % len(shown)
-        return np.where(hit, shown[other], shown)
+
+def wishes(rng: np.random.Generator, dance: Dance, span: slice, quantiles: np.ndarray, styles: list[str]) -> np.ndarray:
+    """Energy and style of a span as columns (T, 2 + S): each told in four windows of ten, as `inputs.controls` does."""
+    known = rng.random() < 0.4
+    rank = np.interp(dance.energy[span].astype(np.float32), quantiles, np.linspace(0, 1, len(quantiles)))
+    energy = np.stack([2 * rank - 1, np.ones_like(rank)], axis=1) * known
+    number = dance.style[span]
+    style = np.zeros((len(number), len(styles)), np.float32)
+    if rng.random() < 0.4:
+        style[np.flatnonzero(number >= 0), number[number >= 0]] = 1.0
+    return np.concatenate([energy, style], axis=1, dtype=np.float32)
+
+
+def spoiled(rng: np.random.Generator, shown: np.ndarray, noise: float) -> np.ndarray:
+    """Past tokens (T, 30), a share replaced by those of another frame, near or far, so that own errors are no
+    surprise."""
+    hit = rng.random(shown.shape) < noise
+    other = np.where(rng.random(shown.shape[:1]) < 0.5, 1, rng.integers(1, len(shown), len(shown)))
+    other = (np.arange(len(shown)) - other) % len(shown)
+    return np.where(hit, shown[other], shown)
 
 
 def clock_at(song: Song, rows: np.ndarray, lead: int, kind: str) -> tuple[np.ndarray, ...]:
-    """Tempo, beat phase, bar phase and confidence (T,) at rows (T,), each told `lead` frames before and run on."""
+    """Tempo, beat phase, bar phase and confidence (T,) at rows (T,), each told `lead` frames before and run on.
+
+    There is no tempo before the first row.
+    """
     at = np.clip(rows - lead, 0, len(song.music) - 1)
-    tempo, beat, bar, confidence = (song.exact[rows] if kind == "exact" else song.heard[at]).T
+    tempo, beat, bar, confidence = (song.exact[np.maximum(rows, 0)] if kind == "exact" else song.heard[at]).T
     if kind != "exact":
         beats = lead / 30 * tempo / 60
         beat, bar = beat + beats, bar + beats / 4
         tempo = np.where(rows >= lead, tempo, 0.0)
+    tempo = np.where(rows >= 0, tempo, 0.0)
     return (tempo if kind != "none" else np.zeros_like(tempo)), beat, bar, confidence
 
 

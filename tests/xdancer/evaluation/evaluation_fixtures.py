@@ -55,7 +55,7 @@ def write_corpus(folder: Path, seconds: int = 11) -> Path:
         np.savez(
             folder / "songs" / f"{name}.npz", name=name, split=split, beats_s=beats, downbeats_s=beats[::4],
             energy=np.full(len(beats), 0.5), heard_features=rng.random((frames, N_FEATURES)).astype(np.float16),
-            **{f"heard_{k}": v.astype(np.float32) for k, v in clock.items()},
+            **{f"{kind}_{k}": v.astype(np.float32) for kind in ("heard", "exact") for k, v in clock.items()},
         )  # fmt: skip
         for k in range(2):
             views = [stepping(frames, 0.5, 40 + 5 * view, seed=10 * number + k) for view in range(2)]
