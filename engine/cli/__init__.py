@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from xdancer.errors import UserError
 
-COMMANDS = ("live", "render", "beats", "corpus", "train", "evaluate", "bench", "soak", "doctor")
+COMMANDS = ("live", "render", "beats", "corpus", "train", "finetune", "evaluate", "bench", "soak", "doctor")
 
 
 class Parser(argparse.ArgumentParser):

@@ -93,14 +93,11 @@ def _two_level(
 ) -> np.ndarray:
     import torch
 
-    from xdancer.choreographer.network import ChoreographerNetwork, Shape
     from xdancer.training.choreographer import Parts, plan_nats, token_nats
     from xdancer.training.dances import Windows
+    from xdancer.training.finetune import loaded
 
-    runtime = model.runtime
-    vectors = torch.from_numpy(runtime.codes.vectors)
-    network = ChoreographerNetwork(Shape(**model.config["shape"]), vectors, runtime.plans)
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=False)
+    runtime, network = model.runtime, loaded(model, arrays)
     parts = Parts(model.tokenizer, runtime.spread, np.zeros(2), runtime.plans)
     made = Windows([], parts.codes, model.tokenizer, list(model.styles), np.zeros(2), parts.plans)
     asked = np.zeros((FRAMES, 2 + len(model.styles)), np.float32)

@@ -45,6 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--changing", action="store_true", help="--stamina to the held-out songs, one after the other")
     parser.add_argument("--handles", action="store_true", help="measure what energy, temperature and style do")
     parser.add_argument("--leads", metavar="N,N,..", help="alignment by frames ahead of the music, e.g. 0,4,8,16,30,60")
+    parser.add_argument(
+        "--toward", metavar="STYLE", help="is the tuned --choreographer nearer to this style than --base?"
+    )
+    parser.add_argument("--base", default="live", metavar="NAME", help="of --toward (default live)")
     parser.add_argument("--songs", type=int, default=0, metavar="N", help="only the first N held-out songs")
     parser.add_argument("--lead", type=int, default=0, help="frames ahead of the music (default 0)")
     parser.add_argument("--seed", type=int, default=7)
@@ -73,6 +77,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
         return {"handles": sweep(*models, args.corpus, dances[: args.songs or HANDLE_SONGS], songs, args.seed)}
     dances = dances[: args.songs or None]
+    if args.toward and models:
+        from xdancer.evaluation.tuning import toward
+
+        base, _ = load(args.base, args.tokenizer)
+        return toward(models[0], base, models[1], args.corpus, args.toward, dances, songs, args.seed)
     if leads and models:
         return by_lead(*models, dances, songs, leads, args.seed)
     return evaluate(args, models, dances, truth, songs)

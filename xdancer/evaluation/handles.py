@@ -79,10 +79,10 @@ def described(pose: np.ndarray) -> np.ndarray:
     return np.concatenate([features.kinetic(pose), features.geometric(pose)], axis=1)
 
 
-def windows_by_style(corpus: Path) -> dict[str, np.ndarray]:
-    """Features (N, 61) of the windows of training dances that are of one style for most of their time."""
+def windows_by_style(corpus: Path, split: str = "train") -> dict[str, np.ndarray]:
+    """Features (N, 61) of the windows of the dances of a split that are of one style for most of their time."""
     found: dict[str, list[np.ndarray]] = {}
-    for dance in read_dances(corpus, "train"):
+    for dance in read_dances(corpus, split):
         for number, row in enumerate(described(dance.view())):
             labels = dance.style[number * features.WINDOW : (number + 1) * features.WINDOW]
             names, counts = np.unique(labels, return_counts=True)

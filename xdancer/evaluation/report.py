@@ -17,6 +17,8 @@ def report(result: dict[str, Any]) -> str:
     if "leads" in result:
         kept = [_column(f"{d} kept", f"{d}_kept", "{:.2f}") for d in DIRECTIONS]
         return "\n".join([*_table("alignment by lead", rows, [*IN_TIME[:3], *kept]), *_goals(result)])
+    if "toward" in result:
+        return "\n".join([*_table(f"to {result['toward']}", rows, [*IN_TIME[:3], *NEARNESS]), *_goals(result)])
     lines = _table("in time with the music", rows, IN_TIME)
     lines.append(
         "recall: music beats near a motion beat; precision: the reverse; (chance) = share of the truth's excess"
@@ -90,6 +92,17 @@ AS_A_WHOLE: list[Column] = [
     *(_diversity(kind) for kind in ("kinetic", "geometric")),
     _column("novelty", "novelty", "{:.3f}"),
 ]
+
+
+def _gain(kind: str) -> Column:
+    key = f"{kind}_gain"
+    return "less by [95 %]", lambda row: "[{:.2f}, {:.2f}]".format(*row[key]) if key in row else "-"
+
+
+NEARNESS: list[Column] = [
+    _column("kinetic distance", "kinetic", "{:.2f}"), _gain("kinetic"),
+    _column("geometric distance", "geometric", "{:.2f}"), _gain("geometric"),
+]  # fmt: skip
 
 
 def _table(title: str, rows: dict[str, Row], columns: list[Column]) -> list[str]:

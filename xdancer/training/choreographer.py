@@ -95,22 +95,35 @@ def report(result: dict[str, Any]) -> str:
 
 
 def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | None = None) -> dict[str, Any]:
-    """Train, or go on from the last checkpoint of the run, and write the weights.
+    """Train, or go on from the last checkpoint of the run, and write the weights. `stop_at` leaves early."""
+    torch.manual_seed(config.seed)
+    tokenizer = PoseTokenizer.from_pretrained(config.tokenizer)
+    data = dances_of(config, Path(config.corpus), tokenizer)
+    parts = Parts.of(data["train"], tokenizer)
+    return fit(config, build(config, parts), parts, tokenizer, data, default_start(data["train"]), out, stop_at)
 
-    Every draw is seeded by the step, so a run that was cut off goes on along the same curve. `stop_at` leaves early.
+
+def dances_of(config: ChoreographerConfig, corpus: Path, tokenizer: PoseTokenizer) -> dict[str, list[Dance]]:
+    """The dances of both splits of a corpus that are long enough."""
+    return {
+        split: [d for d in load_dances(corpus, split, tokenizer, config.styles) if len(d.tokens) >= config.frames]
+        for split in ("train", "val")
+    }
+
+
+def fit(
+    config: ChoreographerConfig, network: ChoreographerNetwork, parts: "Parts", tokenizer: PoseTokenizer,
+    data: dict[str, list[Dance]], start: np.ndarray, out: Path | None = None, stop_at: int | None = None,
+    chances: np.ndarray | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The steps of a run, and its weights.
+
+    Every draw is seeded by the step, so a run that was cut off goes on along the same curve. start (30,): the row the
+    model begins from by itself; chances (N,): how often each training dance is drawn, by its length where not said.
     """
     keep_memory()
     torch.set_num_threads(config.threads)
-    torch.manual_seed(config.seed)
-    tokenizer = PoseTokenizer.from_pretrained(config.tokenizer)
     folder = Path(config.run)
-    data = {
-        split: [d for d in load_dances(Path(config.corpus), split, tokenizer, config.styles)
-                if len(d.tokens) >= config.frames]
-        for split in ("train", "val")
-    }  # fmt: skip
-    parts = Parts.of(data["train"], tokenizer)
-    network = build(config, parts)
     optimiser = torch.optim.AdamW(groups(network, config), lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
     checkpoint = folder / "checkpoint.pt"
     first, bits, plan_bits = _resume(checkpoint, network, optimiser), float("nan"), float("nan")
@@ -119,6 +132,8 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
         split: Windows(data[split], parts.codes, tokenizer, config.styles, parts.quantiles, parts.plans)
         for split in data
     }
+    if chances is not None:
+        windows["train"].chances = chances
     last = min(config.steps, stop_at or config.steps)
     started, total, done = time.monotonic(), 0.0, 0
     for step in tqdm(range(first, last), initial=first, total=last, unit="step", desc=config.name, mininterval=2):
@@ -140,9 +155,9 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
             total, done = 0.0, 0
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
             save_checkpoint(checkpoint, state)
-            write(folder / config.name, network, config, tokenizer, parts, default_start(data["train"]))
+            write(folder / config.name, network, config, tokenizer, parts, start)
     target = out or folder / config.name
-    write(target, network, config, tokenizer, parts, default_start(data["train"]))
+    write(target, network, config, tokenizer, parts, start)
     return {
         "steps": last,
         "bits": bits,

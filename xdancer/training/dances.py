@@ -45,6 +45,16 @@ class Dance:
     song: Song
 
 
+def cut(dance: Dance, start: int, stop: int) -> Dance:
+    """Frames start .. stop - 1 of a dance and of its song, as if there were no others."""
+    span = slice(start, stop)
+    song = Song(dance.song.music[span], dance.song.heard[span], dance.song.exact[span])
+    return Dance(
+        dance.tokens[span], dance.jolted[span], dance.struck[span], dance.places[span], dance.energy[span],
+        dance.style[span], song,
+    )  # fmt: skip
+
+
 def load_song(path: Path) -> Song:
     with np.load(path) as data:
         clocks = [np.stack([data[f"{kind}_{key}"] for key in HEARD], axis=1) for kind in ("heard", "exact")]
