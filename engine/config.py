@@ -3,38 +3,25 @@
 Whatever is wrong is said in one line that names the key by its dotted path.
 """
 
-import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from engine.clock.settings import ClockSettings
 from engine.control.settings import MidiSettings, OscSettings
 from engine.mqtt.settings import MqttSettings
 from engine.osc_out import OscOutSettings
 from engine.params import Params, PresetsByName, TempoParams
+from xdancer.config import changes, check, put, read
 from xdancer.errors import UserError
 
 TOKEN_VARIABLE = "XDANCER_TOKEN"
 ICE_URL = re.compile(r"stuns?:[\w.-]+(:\d+)?|turns?:[\w.-]+(:\d+)?(\?transport=(udp|tcp))?")
-M = TypeVar("M", bound=BaseModel)
-
-
-class Loader(yaml.SafeLoader):
-    """YAML where only true and false are truth values, as in YAML 1.2: `off` and `no` are words."""
-
-
-Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$", re.IGNORECASE), list("tTfF"))
 
 
 class Section(BaseModel):
@@ -163,18 +150,12 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: An
     tree = read(path) if path else {}
     for key, value in settings.items():
         if value is not None:
-            _put(tree, key.replace("__", "."), value)
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise UserError(f"{override!r}: expected key=value, for example mqtt.url=off")
+            put(tree, key.replace("__", "."), value)
+    for key, value in changes(overrides):
         if key.rpartition(".")[2] == "token":
             instead = f"set {TOKEN_VARIABLE}" if key == "token" else "put it into the --config file"
             raise UserError(f"{key}: not on the command line, where others can read it; {instead}")
-        try:
-            _put(tree, key, yaml.load(value, Loader))
-        except yaml.YAMLError:
-            _put(tree, key, value)
+        put(tree, key, value)
     if os.environ.get(TOKEN_VARIABLE):
         tree["token"] = os.environ[TOKEN_VARIABLE]
     config = check(Config, tree, where)
@@ -183,63 +164,3 @@ def load(path: Path | None = None, overrides: Iterable[str] = (), **settings: An
             f"host: {config.host} can be reached from other machines, which needs a bearer token; set {TOKEN_VARIABLE}"
         )
     return config
-
-
-def check(model: type[M], tree: Mapping[str, Any], where: str) -> M:
-    """`tree` as a `model`. Raises UserError, one line: where, the key's path, what is wrong with it."""
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        raise UserError(f"{where}: {first_error(error, model)}") from None
-
-
-def first_error(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first thing that is wrong: the key by its path, and what is wrong with it."""
-    details = error.errors(include_url=False, include_input=False)
-    first = details[0]
-    path = [str(part) for part in first["loc"]]
-    text = first["msg"].removeprefix("Value error, ").removesuffix(".")
-    if first["type"] == "extra_forbidden":
-        text = "unknown key"
-        close = difflib.get_close_matches(path[-1], _keys(model, path[:-1]), n=1)
-        if close:
-            text += f"; did you mean {'.'.join([*path[:-1], close[0]])}?"
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    if not path:
-        return text
-    return f"{'.'.join(path)}: {text[0].lower()}{text[1:]}{more}"
-
-
-def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    kind: Any = model
-    for part in path:
-        of = get_args(kind)  # a list of sections, or a dictionary of them
-        kind = of[-1] if of else kind.model_fields[part].annotation
-    return list(getattr(kind, "model_fields", ()))
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file. Raises UserError where there are none to be had."""
-    try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        at = f", line {line + 1}" if line is not None else ""
-        raise UserError(f"{path}{at}: not valid YAML ({getattr(error, 'problem', None) or 'not text'})") from None
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise UserError(f"{path}: expected keys and values, found {type(tree).__name__}")
-    return tree
-
-
-def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
-    *path, last = dotted.split(".")
-    for part in path:
-        below = tree.setdefault(part, {})
-        if not isinstance(below, dict):
-            raise UserError(f"{dotted}: {part} is a value, not a section")
-        tree = below
-    tree[last] = value

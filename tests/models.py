@@ -1,6 +1,7 @@
 """Tiny models with random weights, for tests that need a working one and do not care how it dances; music for them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,10 +48,11 @@ def tiny_plans() -> Plans:
     return Plans.fit(np.random.default_rng(0).normal(size=(1000, AHEAD, JOINTS, 2)), np.random.default_rng(0))
 
 
-def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0) -> Choreographer:
-    """Write a choreographer with random weights for `tokenizer` to `folder` and load it."""
+def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0, **more: Any) -> Choreographer:
+    """Write a choreographer with random weights for `tokenizer` to `folder` and load it; `more`: of its config."""
     torch.manual_seed(seed)
-    config = choreography.ChoreographerConfig(name="tiny", corpus="", run="", steps=1, shape=TINY_CHOREOGRAPHER)
+    values = {"name": "tiny", "corpus": "", "run": "", "steps": 1, "shape": TINY_CHOREOGRAPHER} | more
+    config = choreography.ChoreographerConfig(**values)
     spread = np.ones((5, tokenizer.embed(np.zeros((1, 5, 6), np.int16)).shape[-1]), np.float32)
     parts = choreography.Parts(tokenizer, spread, np.linspace(0, 1, 33), tiny_plans())
     network = choreography.build(config, parts)

@@ -11,6 +11,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     whats = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     sub = whats.add_parser("choreographer")
     finetune.add_arguments(sub)
+    sub.add_argument("settings", metavar="key=value", nargs="*", help="any key of the configuration")
     add_json(sub)
     parser.set_defaults(run=run)
 

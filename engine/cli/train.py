@@ -14,6 +14,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     for what in MODELS:
         sub = whats.add_parser(what)
         importlib.import_module(f"xdancer.training.{what}").add_arguments(sub)
+        sub.add_argument("settings", metavar="key=value", nargs="*", help="any key of the configuration")
         add_json(sub)
     parser.set_defaults(run=run)
 

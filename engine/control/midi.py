@@ -13,11 +13,12 @@ from typing import Any
 import mido
 import yaml
 
-from engine.config import Section, check, read
+from engine.config import Section
 from engine.control.files import replace
 from engine.control.knobs import Knobs
 from engine.control.settings import MidiMapping, MidiSettings
 from engine.control.tempo import STEPS, step
+from xdancer.config import check, read
 from xdancer.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -7,11 +7,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.clock.show import unavailable
-from engine.config import Config, first_error
+from engine.config import Config
 from engine.control.presets import Presets
 from engine.control.references import References
 from engine.params import Change, Moment, Params
 from engine.studio.models import check_renderer
+from xdancer.config import first_error
 from xdancer.errors import UserError
 
 MOST_KEYS = 32  # of a change; more is nonsense, and checking it takes time

@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
-from engine.config import Config, Section, check, read
+from engine.config import Config, Section
 from engine.control.files import replace
 from engine.params import Preset, PresetsByName, TempoParams
+from xdancer.config import check, read
 from xdancer.errors import UserError
 
 # A picture does not outlast the show; where the beat comes from belongs to the evening, not to a look.

@@ -166,6 +166,23 @@ def body(before: np.ndarray, earlier: np.ndarray) -> np.ndarray:
     return np.concatenate(parts, axis=-1, dtype=np.float32)
 
 
+def by_slot(order: Sequence[int]) -> np.ndarray:
+    """The slots (30,) in the order in which they are chosen, part after part."""
+    return (np.array(order)[:, None] * TOKENS_PER_PART + np.arange(TOKENS_PER_PART)).ravel()
+
+
+def removed(things: Sequence[str], styles: int, width: int) -> np.ndarray:
+    """Columns (N,) of the input vector that a model without these `things` is not told: "song", the means of the music
+    so far; "beat", its clock; "past", what the dance is reminded of."""
+    context = n_inputs(styles, width) - N_PARTS * width * (1 + CONTEXT_FRAMES)
+    spans = {
+        "song": range(N_FEATURES, N_MUSIC),
+        "beat": range(N_MUSIC, N_MUSIC + N_CLOCK),
+        "past": range(context, context + N_PARTS * width * CONTEXT_FRAMES),
+    }
+    return np.array([column for thing in things for column in spans[thing]], np.int64)
+
+
 def n_inputs(styles: int, width: int) -> int:
     """Columns of a frame's input vector."""
     return n_outside(styles) + N_PLAN + N_BODY + N_PARTS * width * (2 + CONTEXT_FRAMES)

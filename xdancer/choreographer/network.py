@@ -8,12 +8,13 @@ section 3.3).
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xdancer.choreographer import plan
-from xdancer.choreographer.inputs import CONTEXT_FRAMES, N_BODY, N_CLOCK, QUICK
+from xdancer.choreographer.inputs import CONTEXT_FRAMES, N_BODY, N_CLOCK, QUICK, by_slot
 from xdancer.pose.layout import CODEBOOK_SIZE, N_JOINTS, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 
 LATER = (4, 8, 15)  # frames past the next one that training asks the frame part to foretell as well
@@ -21,7 +22,8 @@ LATER = (4, 8, 15)  # frames past the next one that training asks the frame part
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes. inputs: columns of a frame's vector; code: numbers of a part's latent; window: frames a layer sees."""
+    """Sizes. inputs: columns of a frame's vector; code: numbers of a part's latent; window: frames a layer sees; order:
+    the order in which the parts' tokens are chosen."""
 
     inputs: int
     code: int
@@ -34,6 +36,7 @@ class Shape:
     depth_layers: int = 2
     depth_heads: int = 4
     depth_hidden: int = 512
+    order: tuple[int, ...] = tuple(range(N_PARTS))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -132,6 +135,9 @@ class ChoreographerNetwork(nn.Module):
         """vectors (30, 512, D): the tokenizer's code vectors, in units of the latents' spread."""
         super().__init__()
         self.shape = shape
+        turns = by_slot(shape.order)
+        self.turns, self.back = torch.from_numpy(turns), torch.from_numpy(np.argsort(turns))
+        vectors = vectors[self.turns]  # from here on everything of `depth` stands in the order of choosing
         self.register_buffer("vectors", vectors, persistent=False)
         self.register_buffer("squares", vectors.square().sum(-1) / 2, persistent=False)
         d, small, code = shape.width, shape.depth_width, shape.code
@@ -177,7 +183,8 @@ class ChoreographerNetwork(nn.Module):
     def depth(self, h: Tensor, aim: Tensor, codes: Tensor, before_codes: Tensor) -> Tensor:
         """States (N, width), the latents aimed at (N, 5, D), codes of this frame's tokens and of the last's (N, 30, D)
         -> logits (N, 30, 512)."""
-        facts = slot_facts(codes, aim, before_codes)
+        aim = aim[:, list(self.shape.order)]
+        facts = slot_facts(codes[:, self.turns], aim, before_codes[:, self.turns])
         x = self.bridge(h)[:, None] + self.slots
         x = x + torch.bmm(facts.transpose(0, 1).to(x.dtype), self.mixers.to(x.dtype)).transpose(0, 1)
         mask = additive(torch.ones(TOKENS_PER_FRAME, TOKENS_PER_FRAME, dtype=torch.bool).tril())
@@ -190,7 +197,7 @@ class ChoreographerNetwork(nn.Module):
             point = facts[..., self.shape.code : 2 * self.shape.code].transpose(0, 1) + shift[..., :-1]
             sharp = 2 * torch.exp(self.sharpness[:, None] + shift[..., -1])
             near = torch.bmm(point, self.vectors.transpose(1, 2)) - self.squares[:, None]
-            return (named.float() + sharp[..., None] * near).transpose(0, 1)
+            return (named.float() + sharp[..., None] * near).transpose(0, 1)[:, self.back]
 
 
 def slot_facts(codes: Tensor, aim: Tensor, before_codes: Tensor) -> Tensor:

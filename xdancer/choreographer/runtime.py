@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from xdancer.choreographer import plan
-from xdancer.choreographer.inputs import QUICK, Codes, body, posed
-from xdancer.pose.layout import N_JOINTS, TOKENS_PER_FRAME, TOKENS_PER_PART
+from xdancer.choreographer.inputs import QUICK, Codes, body, by_slot, posed
+from xdancer.pose.layout import N_JOINTS, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
 
 Array = np.ndarray
 FAINT = 0.2  # confidence at which a joint is aimed at where less was foretold: what is lost from sight is danced on
@@ -86,6 +86,7 @@ class Runtime:
         self.aims = np.ascontiguousarray(weights["aims"].transpose(0, 2, 1))
         self.sharpness = weights["sharpness"]
         self.squares = np.square(self.codes.vectors).sum(-1) / 2
+        self.order = by_slot(shape.get("order", range(N_PARTS)))
         self.plans = plan.Plans(*(weights[f"planner.{name}"] for name in ("mean", "basis", "books")))
         self.planner = [
             tuple(weights[f"planner.{layer}.{stage}.{kind}"] for layer in ("up", "down") for kind in ("weight", "bias"))
@@ -130,7 +131,7 @@ class Runtime:
 
         h (width,); aim: the latents aimed at (5, D); last: the row before (30,).
         """
-        old = np.concatenate([self.codes.look_up(last)[0], np.repeat(aim, TOKENS_PER_PART, axis=0)], axis=1)
+        old = np.concatenate([self.codes.look_up(last)[0], np.repeat(aim, TOKENS_PER_PART, axis=0)], axis=1)[self.order]
         base = self.bridge @ h + self.bridge_bias + self.slots + (self.mix_old @ old[..., None])[..., 0]
         kept = [
             (np.empty((m.heads, TOKENS_PER_FRAME, m.size), np.float32),
@@ -140,19 +141,19 @@ class Runtime:
         out = np.empty(TOKENS_PER_FRAME, np.int16)
         width = self.codes.width
         told = np.zeros(2 * width, np.float32)  # the code chosen last; what is left of what the part aims at
-        for slot in range(TOKENS_PER_FRAME):
-            if slot % TOKENS_PER_PART == 0:
+        for turn, slot in enumerate(self.order):
+            if turn % TOKENS_PER_PART == 0:
                 told[width:] = aim[slot // TOKENS_PER_PART]
-            x = base[slot] + self.mix_new[slot] @ told
+            x = base[turn] + self.mix_new[turn] @ told
             for layer, (keys, values) in zip(self.depth_layers, kept, strict=True):
                 q, k, v = (layer.qkv @ norm(x)).reshape(3, layer.heads, layer.size)
-                keys[:, slot], values[:, slot] = k, v
-                shares = softmax((keys[:, : slot + 1] @ q[..., None])[..., 0])
-                x = layer.finish(x, (shares[:, None] @ values[:, : slot + 1]).ravel())
+                keys[:, turn], values[:, turn] = k, v
+                shares = softmax((keys[:, : turn + 1] @ q[..., None])[..., 0])
+                x = layer.finish(x, (shares[:, None] @ values[:, : turn + 1]).ravel())
             x = norm(x)
-            shift = self.aims[slot] @ x
+            shift = self.aims[turn] @ x
             near = self.codes.vectors[slot] @ (told[width:] + shift[:-1]) - self.squares[slot]
-            logits = self.heads[slot] @ x + self.biases[slot] + 2 * np.exp(self.sharpness[slot] + shift[-1]) * near
+            logits = self.heads[turn] @ x + self.biases[turn] + 2 * np.exp(self.sharpness[turn] + shift[-1]) * near
             out[slot] = token = pick(slot, logits)
             told[:width] = self.codes.vectors[slot, token]
             told[width:] -= told[:width]

@@ -21,6 +21,7 @@ class TwoLevelStream(DanceStream):
         super().__init__(model.sampling, seed, lead)
         self._model = model
         self._runtime = model.runtime
+        self._deaf = "beat" in model.config.get("without", ())  # to the beat: to compare with
         self._caches = model.runtime.caches()
         self._state: np.ndarray | None = None  # of the last frame
         self._plan: np.ndarray | None = None
@@ -99,6 +100,8 @@ class TwoLevelStream(DanceStream):
         """The frame's input vector."""
         if self._row % inputs.CONTEXT_EVERY == 0:
             self._remind(self._row)
+        if self._deaf:
+            beat = BeatState()
         phase, bar = beat.phases_after(lead)
         now = inputs.clock(np.array(phase), np.array(bar), np.array(beat.tempo), np.array(beat.confidence))
         half, part, _ = plan.half_beats(np.array(self._row), np.array(beat.tempo), np.array(phase))

@@ -99,7 +99,8 @@ def _two_level(
 
     runtime, network = model.runtime, loaded(model, arrays)
     parts = Parts(model.tokenizer, runtime.spread, np.zeros(2), runtime.plans)
-    made = Windows([], parts.codes, model.tokenizer, list(model.styles), np.zeros(2), parts.plans)
+    made = Windows([], parts.codes, model.tokenizer, list(model.styles), np.zeros(2), parts.plans,
+                   model.config.get("without", ()))  # fmt: skip
     asked = np.zeros((FRAMES, 2 + len(model.styles)), np.float32)
     scored = np.arange(GIVEN, FRAMES)
     out = np.zeros((len(windows), 2))

@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    return train(load_config(args.config, BeatsConfig), args.weights)
+    return train(load_config(args.config, BeatsConfig, args.settings), args.weights)
 
 
 def report(result: dict[str, Any]) -> str:

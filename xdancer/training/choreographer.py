@@ -62,7 +62,10 @@ class ChoreographerConfig(Kind):
     check_every: int = Field(default=200, gt=0)
     threads: int = Field(default=2, gt=0)
     bfloat16: bool = True
-    shape: dict[str, int] = Field(default_factory=dict)
+    without: list[
+        Literal["song", "past", "beat"]
+    ] = []  # what the model is not told (`inputs.removed`), to compare with
+    shape: dict[str, Any] = Field(default_factory=dict)
     temperature: list[float] = Field(
         default=[1.0] * TOKENS_PER_PART, min_length=TOKENS_PER_PART, max_length=TOKENS_PER_PART
     )
@@ -78,12 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    kind = load_config(args.config, Kind).model
+    kind = load_config(args.config, Kind, args.settings).model
     if kind == "flat":
         from xdancer.training import flat
 
-        return flat.train(load_config(args.config, flat.FlatConfig), args.weights)
-    return train(load_config(args.config, ChoreographerConfig), args.weights)
+        return flat.train(load_config(args.config, flat.FlatConfig, args.settings), args.weights)
+    return train(load_config(args.config, ChoreographerConfig, args.settings), args.weights)
 
 
 def report(result: dict[str, Any]) -> str:
@@ -129,7 +132,7 @@ def fit(
     first, bits, plan_bits = _resume(checkpoint, network, optimiser), float("nan"), float("nan")
     parts.plans = network.planner.plans()  # of a resumed run: what it was trained with
     windows = {
-        split: Windows(data[split], parts.codes, tokenizer, config.styles, parts.quantiles, parts.plans)
+        split: Windows(data[split], parts.codes, tokenizer, config.styles, parts.quantiles, parts.plans, config.without)
         for split in data
     }
     if chances is not None:
@@ -212,7 +215,12 @@ def build(config: ChoreographerConfig, parts: Parts) -> ChoreographerNetwork:
         shape = Shape(inputs=columns, code=parts.codes.width, **config.shape)
     except TypeError as error:
         raise UserError(f"shape: {error}") from error
-    return ChoreographerNetwork(shape, torch.from_numpy(parts.codes.vectors), parts.plans)
+    if sorted(shape.order) != list(range(N_PARTS)):
+        raise UserError(f"shape: order: {list(shape.order)} does not name each of the {N_PARTS} parts once")
+    network = ChoreographerNetwork(shape, torch.from_numpy(parts.codes.vectors), parts.plans)
+    with torch.no_grad():  # what is never told is never learnt either: on stage it may be told in vain
+        network.stem.weight[:, inputs.removed(config.without, len(config.styles), parts.codes.width)] = 0.0
+    return network
 
 
 def groups(network: ChoreographerNetwork, config: ChoreographerConfig) -> list[dict[str, Any]]:
@@ -374,6 +382,7 @@ def write(
         "vocabulary": tokenizer.vocabulary,
         "styles": config.styles,
         "stages": parts.stages,
+        "without": config.without,
         "start": [int(token) for token in start],
         "sampling": {
             "temperature": config.temperature,

@@ -1,6 +1,7 @@
 """The dances of a corpus as the choreographer learns them: tokens, what the analyzer heard, random windows of both."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,8 +122,11 @@ class Windows:
 
     def __init__(
         self, dances: list[Dance], codes: inputs.Codes, tokenizer: Any, styles: list[str], quantiles: np.ndarray,
-        plans: plan.Plans,
+        plans: plan.Plans, without: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        """without: what the model is not told, see `inputs.removed`."""
+        self.removed = inputs.removed(without, len(styles), codes.width)
+        self.deaf = "beat" in without
         self.dances, self.codes, self.styles, self.quantiles, self.plans = dances, codes, styles, quantiles, plans
         self.tokenizer = tokenizer
         self.kept = max(tokenizer.runtime.encoder_field - 1, 2)  # poses before each frame
@@ -160,6 +164,7 @@ class Windows:
         """The window of this dance that begins at frame `first`, as `batch` gives it; start (30,), asked (T, 2 + S):
         energy and style."""
         danced = dance.jolted if jolted else dance.tokens
+        kind = "none" if self.deaf else kind
         span = slice(first, first + frames)
         true = danced[max(first - self.reach, 0) : first + frames]
         true = np.concatenate([np.repeat(true[:1], self.reach + frames - len(true), axis=0), true])
@@ -174,6 +179,7 @@ class Windows:
         outside = np.concatenate([told, asked, planned], axis=1, dtype=np.float32)
         before = shown[self.reach - 1 : -1]
         x = self.assemble(outside, poses, before, start, first, danced)
+        x[:, self.removed] = 0.0
         struck = dance.struck[span] & jolted
         return x, danced[span], before, poses, np.concatenate([aims[self.kept :], last]), struck, codes
 

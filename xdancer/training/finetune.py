@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    return finetune(load_config(args.config, FinetuneConfig), args.weights)
+    return finetune(load_config(args.config, FinetuneConfig, args.settings), args.weights)
 
 
 def report(result: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 import argparse
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -112,6 +113,21 @@ def test_a_corpus_without_dances_is_one_line(place, tmp_path):
         training.train(config(place, "none", corpus=str(tmp_path)))
 
 
+def test_a_part_left_out_of_the_order_is_named(place):
+    with pytest.raises(UserError, match=r"order: \[0, 0, 1, 2, 3\] does not name each"):
+        training.train(config(place, "wrong", shape=TINY_CHOREOGRAPHER | {"order": [0, 0, 1, 2, 3]}))
+
+
+def test_what_is_removed_is_those_columns_and_no_others():
+    """Of 160 columns of music the means, the clock after them, and the eight latents before the start pose's."""
+    styles, width = 7, 12
+    columns = inputs.n_inputs(styles, width)
+    assert inputs.removed(["song"], styles, width).tolist() == list(range(40, 160))
+    assert inputs.removed(["beat"], styles, width).tolist() == list(range(160, 179))
+    assert inputs.removed(["past"], styles, width).tolist() == list(range(columns - 9 * 60, columns - 60))
+    assert len(inputs.removed([], styles, width)) == 0
+
+
 def test_a_wrong_key_is_named(tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text("name: x\ncorpus: y\nrun: z\nsteps: 1\nstepz: 2\n")
@@ -159,7 +175,7 @@ def test_a_plan_says_where_the_dance_is_at_the_clocks_next_half_beats():
     class Tokenizer:
         runtime = Decoder()
 
-    windows = Windows([dance], None, Tokenizer(), ["salsa"], np.zeros(2), Noting())
+    windows = Windows([dance], SimpleNamespace(width=12), Tokenizer(), ["salsa"], np.zeros(2), Noting())
     told, codes = windows.planned(dance, 40, 60, 0, "exact")
     struck = np.flatnonzero(np.diff(np.floor(2 * position))) + 1  # the first frame of each half beat
     begins = np.flatnonzero(codes[:, 0] >= 0) + 40

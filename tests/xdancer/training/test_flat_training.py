@@ -35,12 +35,13 @@ def config(place, run, **more):
 def test_training_by_the_command_learns_and_what_it_wrote_dances(place, tmp_path, capsys):
     path = tmp_path / "flat.yaml"
     path.write_text(json.dumps(config(place, "straight")))  # JSON is YAML
-    assert main(["train", "choreographer", str(path), "--json"]) == 0
+    assert main(["train", "choreographer", str(path), "--json", "shape.layers=3"]) == 0
     straight = json.loads(capsys.readouterr().out)
     log = [json.loads(line) for line in (place / "straight" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["train_bits"] < 0.97 * log[0]["train_bits"]
-    flat.train(flat.FlatConfig(**config(place, "cut")), stop_at=7)
-    assert flat.train(flat.FlatConfig(**config(place, "cut")))["sha256"] == straight["sha256"]
+    deeper = flat.FlatConfig(**config(place, "cut", shape=TINY_FLAT | {"layers": 3}))
+    flat.train(deeper, stop_at=7)
+    assert flat.train(deeper)["sha256"] == straight["sha256"]
     tokenizer = PoseTokenizer.from_pretrained(str(place / "tokenizer"))
     model = Choreographer.from_pretrained(straight["weights"], tokenizer)
     frame = MusicFrame(0, np.zeros(40, np.float32))

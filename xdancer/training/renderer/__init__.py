@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     changes = {key: value for key, value in {"corpus": args.corpus, "run": args.folder}.items() if value}
-    return train(load_config(args.config, RendererConfig).model_copy(update=changes), args.weights, args.minutes)
+    config = load_config(args.config, RendererConfig, args.settings).model_copy(update=changes)
+    return train(config, args.weights, args.minutes)
 
 
 def report(result: dict[str, Any]) -> str:
