@@ -37,6 +37,7 @@ class TokenizerConfig(BaseModel):
     windows: int = Field(default=24, gt=0)
     frames: int = Field(default=48, ge=2)
     learning_rate: float = Field(default=1.5e-3, gt=0)
+    hidden_rate: float = Field(default=5e-3, gt=0)  # of the matrices between, which Muon moves
     warmup: int = 100
     pool_windows: int = Field(default=192, gt=0)
     pool_frames: int = 96
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    return train(load_config(args.config, TokenizerConfig), args.weights)
+    return train(load_config(args.config, TokenizerConfig, args.settings), args.weights)
 
 
 def report(result: dict[str, Any]) -> str:
@@ -82,10 +83,9 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
     network = TokenizerNetwork(shape)
     if config.keep:
         _keep_codes(network, config.keep)
-    learning = [weight for weight in network.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(learning, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4)
+    optimisers = _optimisers(network, config)
     checkpoint = Path(config.run) / "checkpoint.pt"
-    first = _resume(checkpoint, network, optimiser)
+    first = _resume(checkpoint, network, optimisers)
     sampler, held_out = PoseSampler(config.corpus, "train"), _held_out(config)
     pool, pool_number, errors = np.empty(0), -1, joint_error(held_out, reconstruct(network, held_out))
     last = min(config.steps, stop_at or config.steps)
@@ -96,19 +96,24 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
             sampler.rng = np.random.default_rng((config.seed, 0, pool_number))
             pool = sampler.batch(config.pool_windows, max(config.pool_frames, config.frames))
         rng = np.random.default_rng((config.seed, 1, step))
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
+        for optimiser, peak in zip(optimisers, (config.hidden_rate, config.learning_rate), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(step, config.steps, peak, config.warmup)
         if step == 0:
             network.start(_tensors(crops(rng, pool, 8 * config.windows, config.frames)), codes=not config.keep)
         pose = augmented(rng, crops(rng, pool, config.windows, config.frames), config.augment)
-        sums += train_step(network, optimiser, pose, config, step)
+        sums += train_step(network, optimisers, pose, config, step)
         if (step + 1) % config.check_every == 0 or step + 1 == last:
             errors = joint_error(held_out, reconstruct(network, held_out))
             done = (step % config.check_every) + 1
             means = {name: float(v) / done for name, v in zip(LOSSES, sums, strict=True)}
             log(Path(config.run) / "log.jsonl", step=step + 1, seconds=time.monotonic() - started, **means, **errors)
             sums[:] = 0
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
+            state = {
+                "network": network.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
+                "step": step + 1,
+            }
             save_checkpoint(checkpoint, state)
     folder = out or Path(config.run) / config.name
     write(folder, network, config)
@@ -130,13 +135,31 @@ def _keep_codes(network: TokenizerNetwork, name: str) -> None:
     network.encoders.requires_grad_(False)
 
 
-def _resume(path: Path, network: TokenizerNetwork, optimiser: torch.optim.Optimizer) -> int:
+def _optimisers(network: TokenizerNetwork, config: TokenizerConfig) -> list[torch.optim.Optimizer]:
+    """Muon (kellerjordan.github.io/posts/muon) for the matrices inside the stacks, AdamW for the rest.
+
+    The last px are a regression to within a hundredth: after 2000 steps the error is a sixth smaller than with AdamW.
+    """
+    inside: list[torch.nn.Parameter] = []
+    rest: list[torch.nn.Parameter] = []
+    for name, weight in network.named_parameters():
+        if weight.requires_grad:
+            hidden = weight.ndim == 2 and name.split(".")[-2] not in ("head", "line")
+            (inside if hidden else rest).append(weight)
+    return [
+        torch.optim.Muon(inside, lr=config.hidden_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4),
+    ]
+
+
+def _resume(path: Path, network: TokenizerNetwork, optimisers: list[torch.optim.Optimizer]) -> int:
     state = load_checkpoint(path)
     if state is None:
         return 0
     try:
         network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
     except (RuntimeError, KeyError, ValueError) as error:
         raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
     return int(state["step"])
@@ -173,18 +196,21 @@ def augmented(rng: np.random.Generator, pose: np.ndarray, share: float) -> np.nd
 
 
 def train_step(
-    network: TokenizerNetwork, optimiser: torch.optim.Optimizer, pose: np.ndarray, config: TokenizerConfig, step: int
-) -> np.ndarray:
+    network: TokenizerNetwork, optimisers: list[torch.optim.Optimizer], pose: np.ndarray, config: TokenizerConfig,
+    step: int,
+) -> np.ndarray:  # fmt: skip
     """One update on poses (B, T, 60, 3). The losses, in the order of LOSSES."""
     latents = network.encode(_tensors(pose))
     flat = latents.flatten(0, 1)
     quantised, _, commitment = network.quantiser(flat, learn=not config.keep)
     parts = (*losses(network.decode(quantised.reshape(latents.shape)), torch.from_numpy(pose)), commitment)
     total = sum(getattr(config, name, 1.0) * loss for name, loss in zip(LOSSES, parts, strict=True))
-    optimiser.zero_grad(set_to_none=True)
+    for optimiser in optimisers:
+        optimiser.zero_grad(set_to_none=True)
     total.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimiser.step()
+    for optimiser in optimisers:
+        optimiser.step()
     if not config.keep and step % config.revive_every == 0 and step < 0.8 * config.steps:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         network.quantiser.revive(flat.detach(), generator)
