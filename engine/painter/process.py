@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.config import Config
 from engine.painter.shared import PictureRing
-from engine.studio.process import serve
+from engine.worker import serve
 from xdancer.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Working:
     trouble: str | None
 
 
-def main(config: Config, pipe: Connection, pictures: PictureRing) -> None:
+def main(pipe: Connection, config: Config, pictures: PictureRing) -> None:
     """Run until the stage closes the pipe."""
     with contextlib.suppress(OSError):
         os.nice(NICE)

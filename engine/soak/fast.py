@@ -23,10 +23,11 @@ from engine.stage.show import Show
 from engine.stage.studios import MISSED_AFTER, Studios
 from engine.studio.handle import Calls
 from engine.studio.models import Models, load_models
-from engine.studio.process import Failed, Go, resume
+from engine.studio.process import Go, resume
 from engine.studio.shared import SoundRing
 from engine.studio.studio import Studio
 from engine.web.broadcast import Broadcast, PacketTrack, Shape
+from engine.worker import Failed
 from xdancer.errors import UserError
 from xdancer.music.frame import FPS, HOP
 

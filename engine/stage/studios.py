@@ -12,8 +12,9 @@ from engine.config import Config
 from engine.params import Moment, Params
 from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls, StudioProcess
-from engine.studio.process import Failed, Go
+from engine.studio.process import Go
 from engine.studio.shared import SoundRing
+from engine.worker import Failed
 from xdancer.errors import UserError
 
 log = logging.getLogger(__name__)

@@ -1,9 +1,6 @@
 """A studio process, as the stage holds it."""
 
 import asyncio
-import contextlib
-import logging
-import select
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +9,9 @@ from engine.config import Config
 from engine.params import MOMENTS, Moment, Params, Wishes
 from engine.studio import process
 from engine.studio.frame import StudioFrame
-from engine.studio.process import Failed, Go, Ready, SetLead, SetParams
-from engine.studio.shared import FrameRing, SoundRing, context
-
-log = logging.getLogger(__name__)
+from engine.studio.process import Go, Ready, SetLead, SetParams
+from engine.studio.shared import FrameRing, SoundRing
+from engine.worker import Failed, Worker, context
 
 
 @dataclass(frozen=True)
@@ -33,23 +29,21 @@ class StudioProcess:
     def __init__(self, config: Config, params: Params, sound: SoundRing, calls: Calls) -> None:
         self.info: dict[str, Any] | None = None
         self._config, self._params, self._sound, self._calls = config, params, sound, calls
+        self._worker = Worker("studio", process.main, self._hear, lambda failed: calls.gone(self, failed))
         # Not sent yet; a later wish or lead takes the place of an earlier one.
         self._wishes = Wishes()
         self._word: Go | None = None
         self._lead: SetLead | None = None
-        self._failed: Failed | None = None
-        self._gone = False
 
     async def start(self) -> None:
         """Make the process; returns as soon as it runs."""
-        await asyncio.to_thread(self._spawn)  # some 30 ms that the event loop does not have
-        self._writable = select.poll()
-        self._writable.register(self._pipe.fileno(), select.POLLOUT)
-        asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._on_message)
+        self._frames = await asyncio.to_thread(FrameRing, self._config.width, self._config.height)
+        self._heard = context.Semaphore(0)
+        await self._worker.start(self._config, self._params, self._sound, self._frames, self._heard)
 
     @property
     def pid(self) -> int | None:
-        return self._process.pid
+        return self._worker.pid
 
     @property
     def waiting(self) -> int:
@@ -79,62 +73,26 @@ class StudioProcess:
 
     def stop(self) -> None:
         """End the process, even one that hangs; nothing is heard of it any more."""
-        if self._gone:
-            return
-        self._gone = True
-        asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-        self._pipe.close()
-        self._process.kill()  # it has nothing to put away, and one that is stopped does not hear SIGTERM
+        self._worker.end()
 
     async def join(self) -> None:
         """Wait until a stopped process has ended."""
-        await asyncio.to_thread(self._process.join, 2.0)
-
-    def _spawn(self) -> None:
-        self._frames = FrameRing(self._config.width, self._config.height)
-        self._heard = context.Semaphore(0)
-        self._pipe, theirs = context.Pipe()
-        arguments = (self._config, self._params, theirs, self._sound, self._frames, self._heard)
-        self._process = context.Process(target=process.main, args=arguments, name="studio", daemon=True)
-        self._process.start()
-        theirs.close()
+        await self._worker.join()
 
     def _deliver(self) -> None:
-        """As much as the pipe takes: a studio that loads its models, or hangs, does not read; nobody waits for it."""
+        """As much as the pipe takes."""
         for moment in MOMENTS:
-            if self._wishes and self._room() and (changes := self._wishes.take([moment])):
-                self._send(SetParams(changes, moment))
-        if self._word and self._room():
-            self._send(self._word)
+            if self._wishes and self._worker.room and (changes := self._wishes.take([moment])):
+                self._worker.send(SetParams(changes, moment))
+        if self._word and self._worker.send(self._word):
             self._word = None
-        if self._lead and not self._word and self._room():
-            self._send(self._lead)
+        if self._lead and not self._word and self._worker.send(self._lead):
             self._lead = None
 
-    def _room(self) -> bool:
-        return not self._gone and bool(self._writable.poll(0))
-
-    def _send(self, message: Go | SetParams | SetLead) -> None:
-        with contextlib.suppress(OSError):  # it has gone, which the reader notices
-            self._pipe.send(message)
-
-    def _on_message(self) -> None:
-        try:
-            while not self._gone and self._pipe.poll():
-                message = self._pipe.recv()
-                if message is None:
-                    for frame in self._frames.take():
-                        self._calls.made(self, frame)
-                elif isinstance(message, Ready):
-                    self.info = message.info
-                    self._calls.ready(self)
-                elif isinstance(message, Failed):
-                    self._failed = message
-        except (EOFError, OSError):
-            self._lost()
-
-    def _lost(self) -> None:
-        if self._gone:
-            return
-        self.stop()
-        self._calls.gone(self, self._failed or Failed("its process ended", mistake=False))
+    def _hear(self, message: Any) -> None:
+        if message is None:
+            for frame in self._frames.take():
+                self._calls.made(self, frame)
+        elif isinstance(message, Ready):
+            self.info = message.info
+            self._calls.ready(self)

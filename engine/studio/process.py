@@ -1,11 +1,7 @@
 """The studio's process: models and drawing, no sockets. It is told what to do through a pipe and a semaphore."""
 
-import contextlib
 import os
-import signal
-import sys
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
@@ -15,7 +11,7 @@ import numpy as np
 from engine.config import Config
 from engine.params import Moment, Params
 from engine.studio.shared import Behind, FrameRing, SoundRing
-from xdancer.errors import UserError
+from engine.worker import GivenUp, serve
 
 if TYPE_CHECKING:
     from engine.studio.studio import Studio
@@ -30,14 +26,6 @@ class Ready:
     """The studio has its models. `info` says which."""
 
     info: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The studio cannot work, in one line. `mistake`: a person can do something about it."""
-
-    reason: str
-    mistake: bool
 
 
 @dataclass(frozen=True)
@@ -65,33 +53,16 @@ class SetLead:
     frames: int
 
 
-def main(config: Config, params: Params, pipe: Connection, sound: SoundRing, frames: FrameRing, heard: Any) -> None:
+def main(pipe: Connection, config: Config, params: Params, sound: SoundRing, frames: FrameRing, heard: Any) -> None:
     """Run until the stage closes the pipe. `heard` is released once for each frame of sound."""
-    serve(pipe, lambda: _work(config, params, pipe, sound, frames, heard))
 
+    def work() -> None:
+        try:
+            _work(config, params, pipe, sound, frames, heard)
+        except Behind:  # another one starts from the sound that is left
+            raise GivenUp("this machine is too slow, or too busy, for the dance") from None
 
-def serve(pipe: Connection, work: Callable[[], None]) -> None:
-    """Do a process's `work` until it is done or the stage has gone; what ends it otherwise is told through the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the stage says when to stop
-    try:
-        work()
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass  # the stage has gone
-    except Behind:  # another one starts from the sound that is left
-        _say(pipe, Failed("this machine is too slow, or too busy, for the dance", mistake=False))
-        sys.exit(1)
-    except UserError as error:
-        _say(pipe, Failed(str(error), mistake=True))
-        sys.exit(2)
-    except Exception as error:
-        traceback.print_exc()
-        _say(pipe, Failed(f"{type(error).__name__}: {error}", mistake=False))
-        sys.exit(1)
-
-
-def _say(pipe: Connection, message: Failed) -> None:
-    with contextlib.suppress(OSError):  # the stage has gone
-        pipe.send(message)
+    serve(pipe, work)
 
 
 def _work(config: Config, params: Params, pipe: Connection, sound: SoundRing, frames: FrameRing, heard: Any) -> None:

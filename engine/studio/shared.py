@@ -3,16 +3,15 @@
 Both rings have one writer. Anonymous shared memory (multiprocessing arrays) goes with the processes, however they end.
 """
 
-import multiprocessing
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from multiprocessing.context import SpawnContext
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from engine.params import Params
 from engine.studio.frame import StudioFrame
+from engine.worker import context
 from xdancer.music.frame import HOP, SAMPLE_RATE, BeatState
 from xdancer.pose.layout import N_JOINTS, N_PARTS, TOKENS_PER_PART
 
@@ -22,7 +21,6 @@ AHEAD = 8  # beats ahead that are passed on
 PARAMS = 1024  # bytes of parameters as JSON; the longest style, escaped, takes half of them
 BEAT = np.dtype([("beat", "<f8", (8,)), ("ahead", "<f8", (AHEAD,)), ("source", "S16")])
 T = TypeVar("T")
-context: SpawnContext = multiprocessing.get_context("spawn")
 
 
 class Behind(LookupError):

@@ -16,8 +16,9 @@ from engine.stage.frame import ShowFrame
 from engine.stage.show import Show
 from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls
-from engine.studio.process import Failed, Go
+from engine.studio.process import Go
 from engine.studio.shared import SoundRing
+from engine.worker import Failed
 from xdancer.music.frame import HOP, BeatState
 
 __all__ = ["CountingSource", "FakePainter", "FakeStudio", "Memory", "VirtualLoop", "play", "run_virtually"]

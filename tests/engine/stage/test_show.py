@@ -15,7 +15,7 @@ from engine.stage.heard import OnceHeard
 from engine.stage.lead import DELIVERY, MARGIN, Lead
 from engine.stage.show import Show
 from engine.stage.studios import HUNG_AFTER, HUNG_AFTER_WITH_SPARE, Studios
-from engine.studio.process import Failed
+from engine.worker import Failed
 from xdancer.errors import UserError
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64}

@@ -24,8 +24,9 @@ from engine.studio.frame import StudioFrame
 from engine.studio.handle import Calls, StudioProcess
 from engine.studio.models import load_models
 from engine.studio.process import LEAP, Go, Ready, SetParams, main, resume
-from engine.studio.shared import SLOTS, SOUND_FRAMES, FrameRing, SoundRing, context
+from engine.studio.shared import SLOTS, SOUND_FRAMES, FrameRing, SoundRing
 from engine.studio.studio import Studio
+from engine.worker import context
 from xdancer.music.demo import click_track
 from xdancer.music.frame import HOP, BeatState
 
@@ -193,7 +194,7 @@ async def test_a_studio_that_is_behind_hears_of_a_blackout_before_it_has_caught_
     for _ in range(SLOTS + 4):  # more than it can hand over: it stands in the middle of its work
         sound.write(np.zeros((HOP, 2), np.float32))
     pipe, theirs = context.Pipe()
-    arguments = (config, config.params(), theirs, sound, frames, heard)
+    arguments = (theirs, config, config.params(), sound, frames, heard)
     process = context.Process(target=main, args=arguments, daemon=True)
     process.start()
     ready = await asyncio.to_thread(pipe.recv)
