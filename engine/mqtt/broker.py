@@ -2,17 +2,23 @@
 
 import asyncio
 import logging
+import re
 import socket
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import websockets
 from amqtt.adapters import WriterAdapter
 from amqtt.broker import Broker
+from amqtt.contexts import ListenerType
 
 from engine.mqtt.settings import Address
 
 log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 PATIENCE = 10.0  # seconds for a client to take what it is sent
+OWN_PAGES = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
 PLUGINS = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
 
 
@@ -47,14 +53,34 @@ class _Impatient(WriterAdapter):
 
 
 class _Broker(Broker):
+    """amqtt's, with clients that must read, and browsers that must be asked for: else any page that somebody on this
+    machine looks at could play on the show."""
+
+    def __init__(self, config: dict[str, Any], origins: Sequence[str]) -> None:
+        super().__init__(config)
+        self._origins: list[Any] = [None, OWN_PAGES, *origins]  # None: no browser
+
+    async def _create_server_instance(
+        self, listener_name: str, listener_type: Any, address: str | None, port: int, ssl_context: Any
+    ) -> Any:
+        if listener_type != ListenerType.WS:
+            return await super()._create_server_instance(listener_name, listener_type, address, port, ssl_context)
+        connected = partial(self.ws_connected, listener_name=listener_name)
+        spoken = [websockets.Subprotocol("mqtt")]
+        return await websockets.serve(connected, address, port, subprotocols=spoken, origins=self._origins)
+
     async def _client_connected(self, listener_name: str, reader: Any, writer: Any) -> None:
         await super()._client_connected(listener_name, reader, _Impatient(writer))
 
 
 class EmbeddedBroker:
-    """Listens for MQTT on `port` and for MQTT over WebSocket on `ws_port`; on a free port where one is taken."""
+    """Listens for MQTT on `port` and for MQTT over WebSocket on `ws_port`; on a free port where one is taken.
 
-    def __init__(self, port: int, ws_port: int) -> None:
+    Of web pages it takes those of this machine, and those of `origins` (`http://HOST:PORT`; "null": opened as a file).
+    """
+
+    def __init__(self, port: int, ws_port: int, origins: Sequence[str] = ()) -> None:
+        self._origins = origins
         self.port, self.ws_port = _free(port, "port"), _free(ws_port, "ws_port")
         self._broker: Broker | None = None
 
@@ -69,7 +95,7 @@ class EmbeddedBroker:
             "default": {"type": "tcp", "bind": f"{HOST}:{self.port}"},
             "websocket": {"type": "ws", "bind": f"{HOST}:{self.ws_port}"},
         }
-        self._broker = _Broker({"listeners": listeners, "plugins": PLUGINS})
+        self._broker = _Broker({"listeners": listeners, "plugins": PLUGINS}, self._origins)
         await self._broker.start()
 
     async def stop(self) -> None:

@@ -92,7 +92,7 @@ class MqttOutlet:
         if self.settings.url == "off":
             return
         if self.settings.url == "embedded":
-            self._broker = EmbeddedBroker(self.settings.port, self.settings.ws_port)
+            self._broker = EmbeddedBroker(self.settings.port, self.settings.ws_port, self.settings.origins)
             try:
                 await self._broker.start()
             except Exception as error:  # whatever amqtt may raise: a show without MQTT is better than none

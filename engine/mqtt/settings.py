@@ -16,7 +16,8 @@ SCHEMES = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 class MqttSettings(BaseModel):
     """`url` is `embedded` (a broker of our own on loopback), `off`, or mqtt://, mqtts://, ws:// or wss://.
 
-    The ports are the embedded broker's, which speaks 3.1.1 only; `version` is for others. `ca` is a file of
+    The ports are the embedded broker's, which speaks 3.1.1 only, and takes web pages of this machine and of `origins`
+    (`http://HOST:PORT`, or `null` for one opened as a file); `version` is for others. `ca` is a file of
     certificates to trust instead of the system's, for mqtts and wss. Name and password may stand in the URL or apart;
     they are never logged.
     """
@@ -26,6 +27,7 @@ class MqttSettings(BaseModel):
     url: str = "embedded"
     port: int = Field(1883, ge=0, le=65535)
     ws_port: int = Field(9001, ge=0, le=65535)
+    origins: list[str] = []
     username: str | None = None
     password: str | None = Field(None, repr=False)
     ca: Path | None = None

@@ -13,6 +13,7 @@ from typing import Any
 import aiomqtt
 import jsonschema
 import pytest
+import websockets
 import yaml
 from brokers import Mosquitto
 
@@ -286,6 +287,34 @@ async def test_the_embedded_broker_serves_tcp_and_websocket(subscribe, tools) ->
     assert seen == frames
     assert [json.loads(payload)["frame"] for _, payload in await listener.read(60)] == frames
     await out.stop()
+
+
+@pytest.mark.parametrize(
+    ("origin", "taken"),
+    [
+        (None, True),
+        ("http://localhost:5173", True),
+        ("https://127.0.0.1", True),
+        ("http://wall.local:8080", True),
+        ("http://evil.example", False),
+        ("http://localhost.evil.example", False),
+        ("null", False),
+    ],
+)
+async def test_the_embedded_broker_takes_pages_of_this_machine_and_those_it_is_told_of(tools, origin, taken) -> None:
+    """Browsers say where a page comes from; without this any page on the web could play on the show."""
+    own = broker.EmbeddedBroker(0, 0, ["http://wall.local:8080"])
+    await own.start()
+    try:
+        connecting = websockets.connect(f"ws://127.0.0.1:{own.ws_port}/mqtt", origin=origin, subprotocols=["mqtt"])
+        if taken:
+            async with connecting as page:
+                assert page.subprotocol == "mqtt"
+        else:
+            with pytest.raises(websockets.InvalidStatus, match="403"):
+                await connecting
+    finally:
+        await own.stop()
 
 
 async def test_the_embedded_broker_hangs_up_on_who_does_not_read(tools, monkeypatch, caplog) -> None:
