@@ -12,7 +12,7 @@ import numpy as np
 
 from xdancer.choreographer.plan import N_PLAN
 from xdancer.music.features import N_FEATURES
-from xdancer.music.frame import FPS
+from xdancer.music.frame import FPS, MusicFrame
 from xdancer.pose.layout import (
     CANVAS_HEIGHT,
     CANVAS_WIDTH,
@@ -53,6 +53,14 @@ class Listener:
         self._sums = _KEEP * self._sums + (1.0 - _KEEP) * features
         self._weights = _KEEP * self._weights + (1.0 - _KEEP)
         return np.concatenate([features, (self._sums / self._weights).ravel()]).astype(np.float32)
+
+
+def check_features(frame: MusicFrame) -> None:
+    """Raises ValueError where a frame's features are not (N_FEATURES,) finite numbers."""
+    if np.shape(frame.features) != (N_FEATURES,):
+        raise ValueError(f"frame {frame.index}: features have shape {np.shape(frame.features)}, not ({N_FEATURES},)")
+    if not np.isfinite(frame.features).all():
+        raise ValueError(f"frame {frame.index}: features hold NaN or infinity")
 
 
 def listened(features: np.ndarray) -> np.ndarray:

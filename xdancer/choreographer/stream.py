@@ -46,8 +46,11 @@ class DanceStream(ABC):
     def step(self, frames: Sequence[MusicFrame]) -> TokenBlock:
         """Hear the next music frames, in order from 0; return the rows up to `lead` frames past the newest.
 
-        The first call also returns rows 0 .. lead - 1, made from silence and the start pose.
+        The first call also returns rows 0 .. lead - 1, made from silence and the start pose. Raises ValueError on
+        features that are none; the dance is then as it was before.
         """
+        for frame in frames:
+            inputs.check_features(frame)
         first, rows = self._row, []
         for frame in frames:
             if self._music < 0:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from xdancer import weights
     from xdancer.choreographer import Choreographer
     from xdancer.tokenizer import PoseTokenizer
-    from xdancer.training.dances import load_dances
+    from xdancer.training.dances import long_enough
 
     try:
         leads = [int(part) for part in args.leads.split(",")]
@@ -42,8 +42,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     tokenizer = PoseTokenizer.from_pretrained(args.tokenizer)
     models = [Choreographer.from_pretrained(name, tokenizer) for name in args.models]
     arrays = [weights.load_arrays(weights.find("choreographer", name))[0] for name in args.models]
-    dances = load_dances(args.corpus, "val", tokenizer, models[0].config["styles"])
-    dances = [dance for dance in dances if len(dance.tokens) >= FRAMES]
+    dances = long_enough(args.corpus, "val", tokenizer, models[0].config["styles"], FRAMES)
     rng = np.random.default_rng(args.seed)
     lengths = np.array([len(d.tokens) for d in dances], np.float64)
     chosen = rng.choice(len(dances), args.windows, p=lengths / lengths.sum())

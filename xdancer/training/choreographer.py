@@ -23,7 +23,7 @@ from xdancer.tokenizer.frame import inputs as frame_inputs
 from xdancer.tokenizer.network import Shape as TokenizerShape
 from xdancer.tokenizer.network import TokenizerNetwork
 from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
-from xdancer.training.dances import Dance, Windows, load_dances, spread
+from xdancer.training.dances import Dance, Windows, long_enough, spread
 
 ASTRAY = 0.4  # units of 128 px that own forecasts may be off in training
 CERTAINTY = 4.0  # weight of the squared error of the confidences beside the places'
@@ -108,10 +108,7 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
 
 def dances_of(config: ChoreographerConfig, corpus: Path, tokenizer: PoseTokenizer) -> dict[str, list[Dance]]:
     """The dances of both splits of a corpus that are long enough."""
-    return {
-        split: [d for d in load_dances(corpus, split, tokenizer, config.styles) if len(d.tokens) >= config.frames]
-        for split in ("train", "val")
-    }
+    return {split: long_enough(corpus, split, tokenizer, config.styles, config.frames) for split in ("train", "val")}
 
 
 def fit(

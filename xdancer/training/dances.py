@@ -89,6 +89,16 @@ def load_dances(corpus: Path, split: str, tokenizer: Any, styles: list[str]) -> 
     return dances
 
 
+def long_enough(corpus: Path, split: str, tokenizer: Any, styles: list[str], frames: int) -> list[Dance]:
+    """The dances of a split of at least so many frames. Raises UserError where there are none."""
+    found = [dance for dance in load_dances(corpus, split, tokenizer, styles) if len(dance.tokens) >= frames]
+    if not found:
+        raise UserError(
+            f"{corpus}: no {split} dance has the {frames} frames of a window; use shorter ones or longer clips"
+        )
+    return found
+
+
 def _split(path: Path) -> str:
     with np.load(path) as data:
         return str(data["split"])

@@ -19,7 +19,7 @@ from xdancer.pose.layout import CODEBOOK_SIZE, TOKENS_PER_FRAME, TOKENS_PER_PART
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.choreographer import BITS, Kind, default_start
 from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
-from xdancer.training.dances import Dance, circumstances, clock_rows, load_dances, spoiled, wishes
+from xdancer.training.dances import Dance, circumstances, clock_rows, long_enough, spoiled, wishes
 
 
 class FlatConfig(Kind):
@@ -60,11 +60,8 @@ def train(config: FlatConfig, out: Path | None = None, stop_at: int | None = Non
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     tokenizer = PoseTokenizer.from_pretrained(config.tokenizer)
-    data = {
-        split: [d for d in load_dances(Path(config.corpus), split, tokenizer, config.styles)
-                if len(d.tokens) >= layout.FRAMES]
-        for split in ("train", "val")
-    }  # fmt: skip
+    corpus = Path(config.corpus)
+    data = {s: long_enough(corpus, s, tokenizer, config.styles, layout.FRAMES) for s in ("train", "val")}
     quantiles = np.quantile(np.concatenate([d.energy[::31] for d in data["train"]]).astype(np.float32),
                             np.linspace(0, 1, 33))  # fmt: skip
     segments = {split: Segments(dances, config.styles, quantiles) for split, dances in data.items()}

@@ -198,6 +198,15 @@ def test_silence_and_nothing_at_all(model):
     assert tokens.min() >= 0 and tokens.max() < 512
 
 
+def test_music_that_is_none_is_refused_and_spoils_nothing(model):
+    stream, other = model.stream(), model.stream()
+    for wrong, reason in ((np.full(N_FEATURES, np.nan, np.float32), "NaN"), (np.zeros(N_FEATURES - 1), "shape")):
+        with pytest.raises(ValueError, match=reason):
+            stream.step([*music(1), MusicFrame(1, wrong, BeatState())])
+    frames = music(3)
+    np.testing.assert_array_equal(stream.step(frames).tokens, other.step(frames).tokens)
+
+
 def test_another_tokenizer_is_refused(folder, tmp_path, model):
     other = tiny_tokenizer(tmp_path, seed=1)
     with pytest.raises(UserError, match="trained on the tokens"):

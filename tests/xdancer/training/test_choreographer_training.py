@@ -128,6 +128,11 @@ def test_what_is_removed_is_those_columns_and_no_others():
     assert len(inputs.removed([], styles, width)) == 0
 
 
+def test_dances_shorter_than_a_window_are_one_line(place):
+    with pytest.raises(UserError, match="no train dance has the 151 frames"):
+        training.train(config(place, "long", frames=151))
+
+
 def test_a_wrong_key_is_named(tmp_path):
     path = tmp_path / "wrong.yaml"
     path.write_text("name: x\ncorpus: y\nrun: z\nsteps: 1\nstepz: 2\n")
