@@ -2,7 +2,7 @@
 
 Figures on windows of 16 frames: PSNR and SSIM on the person, and flicker (how much more neighbouring frames differ than
 the true ones do), for the offline schedule, the live one and one pass, beside the reference carried limb by limb
-without the networks, and the reference repeated.
+without the networks, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs.
 """
 
 import argparse
@@ -17,6 +17,9 @@ from tqdm import tqdm
 
 from xdancer import weights
 from xdancer.errors import UserError
+from xdancer.evaluation.limbs import limb_error, summed
+from xdancer.pose.detector import PoseDetector
+from xdancer.pose.mediapipe import MediaPipeDetector
 from xdancer.renderer.diffusion.carry import carried, cut_out
 from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
 from xdancer.renderer.diffusion.renderer import load, passes
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", default="live", help="the one it was trained with (default: the shipped one)")
     parser.add_argument("--scenes", type=int, default=12, help="how many scenes to draw (default 12)")
     parser.add_argument("--steps", type=int, default=20, help="steps of the offline schedule (default 20)")
+    parser.add_argument("--limbs", action="store_true", help="limb error by MediaPipe too (extra `pose`)")
     parser.add_argument("--strips", type=Path, help="PNG to write film strips to: truth above, made below")
 
 
@@ -52,24 +56,33 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     best = "one pass" if passes(weights.find("renderer", args.weights)) == 1 else "live"
     scenes = Scenes(args.corpus, "val", FRAMES, tokenizer, seed=20_000, strides=(1,))
-    return evaluate(model.to(device), scenes, args.scenes, args.steps, args.strips, best)
+    detector = MediaPipeDetector() if args.limbs else None
+    return evaluate(model.to(device), scenes, args.scenes, args.steps, args.strips, best, detector)
 
 
 def report(result: dict[str, Any]) -> str:
     lines = [f"{result['scenes']} scenes of {FRAMES} frames, held-out people and clips"]
     lines.append("way         PSNR   SSIM  flicker")
     lines += [f"{w:<10} {r['psnr']:5.2f}  {r['ssim']:.3f}  {r['flicker']:.2f}" for w, r in result["ways"].items()]
+    if "limbs" in result:
+        lines.append("limbs, px of 896 x 512, by MediaPipe: median, 90th percentile; share found")
+        for way, row in result["limbs"].items():
+            apart = f"{row['limbs']:5.1f}  {row['far']:5.1f}" if "limbs" in row else "    -      -"
+            lines.append(f"{way:<10} {apart}  {row['found']:.0%}")
     return "\n".join(lines)
 
 
 @torch.no_grad()
 def evaluate(
-    model: DiffusionModel, scenes: Scenes, count: int, steps: int = 20, strips: Path | None = None, best: str = "live"
-) -> dict[str, Any]:
-    """Scores of `count` scenes by each of WAYS, and film strips of the first six by the `best` of them."""
+    model: DiffusionModel, scenes: Scenes, count: int, steps: int = 20, strips: Path | None = None, best: str = "live",
+    detector: PoseDetector | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Scores of `count` scenes by each of WAYS, and film strips of the first six by the `best` of them; with a detector
+    also where it finds limbs, in the truth as well."""
     device = next(model.parameters()).device
     darkroom = Darkroom(scenes.wardrobe, *model.shape.size, device)
     scores: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+    limbs: dict[str, list[dict[str, Any]]] = {way: [] for way in ("truth", *WAYS)}
     rows: list[np.ndarray] = []
     for number in tqdm(range(count), desc="scenes", unit="scene", leave=False):
         scene = gathered([scenes[number]])
@@ -87,6 +100,9 @@ def evaluate(
         seen = to_pictures(true)
         for way, frames in made.items():
             scores[way].append(score(seen, to_pictures(frames), mask))
+        if detector:
+            for way, frames in {"truth": true, **made}.items():
+                limbs[way].append(limb_error(detector, to_pictures(frames), placed.cpu().numpy()))
         if strips and len(rows) < 12:
             shown = np.linspace(0, FRAMES - 1, STRIP).round().astype(int)
             for film in (seen, to_pictures(made[best])):
@@ -95,7 +111,8 @@ def evaluate(
         strips.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(strips), np.concatenate(rows)[..., ::-1])
     ways = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in scores.items()}
-    return {"scenes": count, "steps": steps, "ways": ways}
+    found = {"limbs": {way: summed(each) for way, each in limbs.items()}} if detector else {}
+    return {"scenes": count, "steps": steps, "ways": ways, **found}
 
 
 def score(true: np.ndarray, made: np.ndarray, person: np.ndarray) -> dict[str, float]:
