@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,10 +19,18 @@ Pick = Callable[[int, np.ndarray], int]
 
 
 class Segment:
-    """The state of one segment: keys and values of the positions passed, and the token that comes next to be read."""
+    """The state of a dance: keys and values of the positions passed, and the token that is read next.
 
-    def __init__(self, past: list[Past]) -> None:
-        self.past = past
+    On a GPU also the step, recorded on that very memory: a segment that has ended is begun again rather than left.
+    """
+
+    def __init__(self, network: FlatNetwork, device: str, dtype: torch.dtype) -> None:
+        space = (1, network.shape.heads, layout.LENGTH, network.shape.width // network.shape.heads)
+        self.past: list[Past] = [
+            (torch.zeros(space, dtype=dtype, device=device), torch.zeros(space, dtype=dtype, device=device))
+            for _ in range(network.shape.layers)
+        ]
+        self.graph = None if device == "cpu" else _Graph(network, self.past)
         self.position = 0
         self.name = 0
 
@@ -48,29 +56,25 @@ class Decoder:
             network = copy.deepcopy(network).to(torch.bfloat16)
         self.network = network
         self.dtype = network.wpe.weight.dtype
-        self._graphed: _Graph | None = None
 
     @classmethod
     def of(cls, arrays: dict[str, np.ndarray], config: dict[str, Any]) -> "Decoder":
         network = FlatNetwork(Shape(**config["shape"]))
         network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        return cls(network)
+        return cls(network, device="cuda" if torch.cuda.is_available() else "cpu")
 
     @torch.inference_mode()
-    def begin(self, heard: np.ndarray, context: np.ndarray, told: np.ndarray, rows: np.ndarray) -> Segment:
+    def begin(
+        self, heard: np.ndarray, context: np.ndarray, told: np.ndarray, rows: np.ndarray, *,
+        again: Segment | None = None,
+    ) -> Segment:  # fmt: skip
         """A segment of which n >= 0 frames are known: heard (64, inputs), context (8, 30), told (n, inputs), rows
-        (n, 30)."""
+        (n, 30). `again`: one that has ended, whose memory it takes."""
         known = layout.names(np.concatenate([context, rows]))
-        size = self.shape.width // self.shape.heads
-        space = (1, self.shape.heads, layout.LENGTH, size)
-        made = [
-            cast(Past, tuple(torch.zeros(space, dtype=self.dtype, device=self.device) for _ in range(2)))
-            for _ in range(self.shape.layers)
-        ]
-        segment = Segment(self._graph().past if self.device != "cpu" else made)
         names = torch.from_numpy(known)[None].to(self.device)
         before, danced = names[:, : len(context)], names[:, len(context) :]
         x = self.network.embed(self._music(heard), before, self._music(told), danced)
+        segment = again or Segment(self.network, self.device, self.dtype)
         self.network(x, segment.past)
         segment.position, segment.name = x.shape[1], int(known[-1, -1])
         return segment
@@ -91,40 +95,29 @@ class Decoder:
         """Read the token that comes next: the hidden row (width,) float32 that foretells the one after it."""
         at = segment.position
         x = self.network.wte.weight[segment.name] + self.network.wpe.weight[at] + music
-        hidden = self._graph()(x, at) if self.device != "cpu" else self.network(x, segment.past, at)
+        hidden = segment.graph(x, at) if segment.graph else self.network(x, segment.past, at)
         segment.position += 1
         return hidden[0, 0].float()
 
     def _music(self, rows: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(rows.astype(np.float32))[None].to(self.device, self.dtype)
 
-    def _graph(self) -> "_Graph":
-        if self._graphed is None:
-            self._graphed = _Graph(self)
-        return self._graphed
-
 
 class _Graph:
-    """One step as a CUDA graph: the same memory each time, so one segment at a time."""
+    """One step as a CUDA graph, on the same memory each time."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        shape, device, dtype = decoder.shape, decoder.device, decoder.dtype
-        space = (1, shape.heads, layout.LENGTH, shape.width // shape.heads)
-        self.past = [
-            (torch.zeros(space, dtype=dtype, device=device), torch.zeros(space, dtype=dtype, device=device))
-            for _ in range(shape.layers)
-        ]
-        self.x = torch.zeros(1, 1, shape.width, dtype=dtype, device=device)
-        self.position = torch.zeros(1, dtype=torch.int64, device=device)
+    def __init__(self, network: FlatNetwork, past: list[Past]) -> None:
+        self.x = torch.zeros_like(network.wpe.weight[:1])[None]
+        self.position = torch.zeros(1, dtype=torch.int64, device=self.x.device)
         aside = torch.cuda.Stream()  # a graph is recorded after some runs beside the main stream
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(3):
-                decoder.network(self.x, self.past, self.position)
+                network(self.x, past, self.position)
         torch.cuda.current_stream().wait_stream(aside)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph):
-            self.hidden = decoder.network(self.x, self.past, self.position)
+            self.hidden = network(self.x, past, self.position)
 
     def __call__(self, x: torch.Tensor, position: int) -> torch.Tensor:
         self.x.copy_(x)

@@ -72,6 +72,7 @@ class FlatStream(DanceStream):
             np.stack([self._heard(row) for row in known]) if known else np.zeros((0, self._decoder.shape.inputs)),
             np.stack([self._rows.get(row, self._begun) for row in known]).reshape(-1, TOKENS_PER_FRAME)
             if known else np.zeros((0, TOKENS_PER_FRAME), np.int16),
+            again=self._segment,
         )  # fmt: skip
 
     def _heard(self, row: int) -> np.ndarray:
