@@ -100,9 +100,11 @@ def _gain(kind: str) -> Column:
 
 
 NEARNESS: list[Column] = [
-    _column("kinetic distance", "kinetic", "{:.2f}"), _gain("kinetic"),
-    _column("geometric distance", "geometric", "{:.2f}"), _gain("geometric"),
-]  # fmt: skip
+    column
+    for split, place in (("", "learnt"), ("_held_out", "held out"))
+    for kind in ("kinetic", "geometric")
+    for column in (_column(f"{kind}, {place}", f"{kind}{split}", "{:.2f}"), _gain(f"{kind}{split}"))
+]
 
 
 def _table(title: str, rows: dict[str, Row], columns: list[Column]) -> list[str]:

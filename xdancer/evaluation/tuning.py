@@ -27,35 +27,39 @@ def toward(
     tuned: "Choreographer", base: "Choreographer", tokenizer: "PoseTokenizer", corpus: Path, style: str,
     dances: list[Dance], songs: dict[str, Song], seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """Fréchet distances of what both dance to the same held-out songs, without being told a style, to the held-out
-    windows of that style; and what the tuned one keeps of the base's alignment.
+    """Fréchet distances of what both dance to the same held-out songs, without being told a style, to the training
+    windows of that style, which it was tuned to, and to the held-out ones, which nobody has seen; and what the tuned one
+    keeps of the base's alignment.
 
     Raises UserError on an unknown style.
     """
     from xdancer.evaluation.choreographer import dance_all
 
-    known = windows_by_style(corpus, "val")
-    if style not in known:
-        raise UserError(f"--toward {style}: no held-out window of it; there are {', '.join(sorted(known))}")
+    known = {"": windows_by_style(corpus), "_held_out": windows_by_style(corpus, "val")}
+    if style not in known[""]:
+        raise UserError(f"--toward {style}: no window of it; there are {', '.join(sorted(known['']))}")
     rows = {"base": dance_all(base, tokenizer, dances, songs, seed, 0),
             "tuned": dance_all(tuned, tokenizer, dances, songs, seed, 0)}  # fmt: skip
     found = figures({"truth": [dance.view() for dance in dances]} | rows, dances, songs)
-    scale = frechet.Scale.of(np.concatenate(list(known.values())))
-    real = scale(known[style])
+    scale = frechet.Scale.of(np.concatenate(list(known[""].values())))
     made = {name: [scale(described(pose)) for pose in poses] for name, poses in rows.items()}
     goals = []
     for kind, columns in COLUMNS.items():
         parts = {name: [windows[:, columns] for windows in motions] for name, motions in made.items()}
-        nearness = compared(real[:, columns], parts["base"], parts["tuned"], seed)
-        for name in rows:
-            found[name][kind] = nearness[name]
-        found["tuned"][f"{kind}_gain"] = nearness["gain"]
-        share = nearness["tuned"] / max(nearness["base"], 1e-9)
+        for split, by_style in known.items():
+            if style not in by_style:
+                continue
+            nearness = compared(scale(by_style[style])[:, columns], parts["base"], parts["tuned"], seed)
+            for name in rows:
+                found[name][kind + split] = nearness[name]
+            found["tuned"][f"{kind}{split}_gain"] = nearness["gain"]
+        share = found["tuned"][kind] / max(found["base"][kind], 1e-9)
         goals.append(goal(f"{kind} distance to {style} less than the base's, as a share of it", share, high=1.0))
     for direction in DIRECTIONS:
         kept = found["tuned"][f"{direction}_excess"] / max(found["base"][f"{direction}_excess"], 1e-9)
         goals.append(goal(f"beat {direction} at least {KEPT:g} of the base's", kept, low=KEPT))
-    return {"songs": len(dances), "seed": seed, "toward": style, "windows": len(real), "rows": found, "goals": goals}
+    windows = {"train" if not split else "held_out": len(each.get(style, ())) for split, each in known.items()}
+    return {"songs": len(dances), "seed": seed, "toward": style, "windows": windows, "rows": found, "goals": goals}
 
 
 def compared(real: np.ndarray, base: list[np.ndarray], tuned: list[np.ndarray], seed: int) -> dict[str, Any]:

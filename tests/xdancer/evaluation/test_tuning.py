@@ -31,7 +31,7 @@ def command(place, style, *more):
 def test_base_and_tuned_side_by_side(place, capsys):
     assert command(place, "salsa", "--json") == 0
     result = json.loads(capsys.readouterr().out)
-    assert list(result["rows"]) == ["truth", "base", "tuned"] and result["windows"] > 1
+    assert list(result["rows"]) == ["truth", "base", "tuned"] and min(result["windows"].values()) > 1
     assert len(result["goals"]) == 4
     low, high = result["rows"]["tuned"]["kinetic_gain"]
     assert low <= high
@@ -42,7 +42,7 @@ def test_base_and_tuned_side_by_side(place, capsys):
 
 def test_an_unknown_style_is_one_line(place, capsys):
     assert command(place, "polka") == 2
-    assert "no held-out window of it; there are salsa, street" in capsys.readouterr().err
+    assert "no window of it; there are salsa, street" in capsys.readouterr().err
 
 
 def test_who_came_nearer_has_the_smaller_distance():
