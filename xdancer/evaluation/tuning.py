@@ -28,8 +28,8 @@ def toward(
     dances: list[Dance], songs: dict[str, Song], seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Fréchet distances of what both dance to the same held-out songs, without being told a style, to the training
-    windows of that style, which it was tuned to, and to the held-out ones, which nobody has seen; and what the tuned one
-    keeps of the base's alignment.
+    windows of that style, which it was tuned to, and to the held-out ones, which nobody has seen; and what the tuned
+    one keeps of the base's alignment.
 
     Raises UserError on an unknown style.
     """
