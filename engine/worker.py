@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import multiprocessing
 import select
 import signal
@@ -16,7 +15,6 @@ from typing import Any
 
 from xdancer.errors import UserError
 
-log = logging.getLogger(__name__)
 context: SpawnContext = multiprocessing.get_context("spawn")
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xdancer.choreographer.flat.decoder import quantised
 from xdancer.choreographer.network import rotated
 from xdancer.pose.layout import TOKENS_PER_FRAME, TOKENS_PER_PART
 
@@ -165,10 +166,9 @@ def candidates(runtime: "Runtime") -> dict[str, Candidate]:
     """Each by its name; without those that this machine cannot make."""
     frame, token = FrameStep(runtime).eval(), TokenStep(runtime).eval()
     made = {"torch": Candidate(runtime, frame, token)}
+    made["torch, int8"] = Candidate(runtime, quantised(frame), quantised(token))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch means to move these elsewhere one day
-        small = (torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8) for net in (frame, token))
-        made["torch, int8"] = Candidate(runtime, *small)
+        warnings.simplefilter("ignore")  # torch means to move its exporter elsewhere one day
         with contextlib.suppress(ImportError):
             made["ONNX Runtime"] = Candidate(runtime, *(_onnx(net, runtime) for net in (frame, token)))
     made["torch, compiled"] = Candidate(runtime, torch.compile(frame), torch.compile(token))

@@ -72,7 +72,7 @@ def _network(weights: str | None) -> "tuple[FlatNetwork, str]":
         torch.manual_seed(0)
         return FlatNetwork(Shape(inputs=inputs.n_outside(7))), "GPT-2 small, untrained"
     model = Choreographer.from_pretrained(weights)
-    if model.config.get("model") != "flat":
+    if not model.flat:
         raise UserError(f"--flat: {weights} is not a choreographer of the paper's kind")
     return model.runtime.network, model.name
 

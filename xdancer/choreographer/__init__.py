@@ -33,8 +33,9 @@ class Choreographer:
         self.styles: tuple[str, ...] = tuple(config["styles"])
         self.start = check_tokens(np.array(config["start"]).reshape(1, N_PARTS, TOKENS_PER_PART))
         self.sampling: dict[str, Any] = config["sampling"]
+        self.flat: bool = config.get("model") == "flat"
         self.runtime: Any
-        if config.get("model") == "flat":  # each kind is imported where it is used: the live one needs no torch
+        if self.flat:  # each kind is imported where it is used: the live one needs no torch
             from xdancer.choreographer.flat.decoder import Decoder
 
             self.runtime = Decoder.of(arrays, config)
@@ -72,7 +73,7 @@ class Choreographer:
         row = self.start if start is None else check_tokens(start, "start")
         if len(row) < 1:
             raise ValueError("start holds no token row")
-        if self.config.get("model") == "flat":
+        if self.flat:
             from xdancer.choreographer.flat.stream import FlatStream
 
             return FlatStream(self, seed, row, lead)

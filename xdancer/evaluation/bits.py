@@ -67,7 +67,7 @@ def surprise(
 ) -> np.ndarray:
     """Bits a frame (N, 2) of each window's scored frames, after the true dance before them and the music as it was
     heard: of the tokens, and of the plans that a two-level model makes beside."""
-    if model.config.get("model") == "flat":
+    if model.flat:
         return _flat(model, windows, lead)
     return _two_level(model, arrays, windows, lead)
 

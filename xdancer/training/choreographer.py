@@ -22,8 +22,8 @@ from xdancer.tokenizer import PoseTokenizer
 from xdancer.tokenizer.frame import inputs as frame_inputs
 from xdancer.tokenizer.network import Shape as TokenizerShape
 from xdancer.tokenizer.network import TokenizerNetwork
-from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
-from xdancer.training.dances import Dance, Windows, long_enough, spread
+from xdancer.training.common import decayed, keep_memory, learning_rate, log, resume, save_run
+from xdancer.training.dances import Dance, Windows, energy_quantiles, long_enough, spread
 
 ASTRAY = 0.4  # units of 128 px that own forecasts may be off in training
 CERTAINTY = 4.0  # weight of the squared error of the confidences beside the places'
@@ -124,9 +124,11 @@ def fit(
     keep_memory()
     torch.set_num_threads(config.threads)
     folder = Path(config.run)
-    optimiser = torch.optim.AdamW(groups(network, config), lr=config.learning_rate, betas=(0.9, 0.95), fused=True)
+    optimiser = torch.optim.AdamW(
+        decayed(network, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95), fused=True
+    )
     checkpoint = folder / "checkpoint.pt"
-    first, bits, plan_bits = _resume(checkpoint, network, optimiser), float("nan"), float("nan")
+    first, bits, plan_bits = resume(checkpoint, network, [optimiser]), float("nan"), float("nan")
     parts.plans = network.planner.plans()  # of a resumed run: what it was trained with
     windows = {
         split: Windows(data[split], parts.codes, tokenizer, config.styles, parts.quantiles, parts.plans, config.without)
@@ -153,8 +155,7 @@ def fit(
             log(folder / "log.jsonl", step=step + 1, seconds=time.monotonic() - started,
                 train_bits=total / done * BITS, bits=bits, plan_bits=plan_bits)  # fmt: skip
             total, done = 0.0, 0
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            save_checkpoint(checkpoint, state)
+            save_run(checkpoint, network, [optimiser], step + 1)
             write(folder / config.name, network, config, tokenizer, parts, start)
     target = out or folder / config.name
     write(target, network, config, tokenizer, parts, start)
@@ -183,9 +184,7 @@ class Parts:
     @classmethod
     def of(cls, dances: list[Dance], tokenizer: PoseTokenizer) -> "Parts":
         books, stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
-        energies = np.concatenate([d.energy[::31] for d in dances]).astype(np.float32)
-        quantiles = np.quantile(energies, np.linspace(0, 1, 33))
-        return cls(tokenizer, _rounded(spread(dances, books, stages)), quantiles, fit_plans(dances))
+        return cls(tokenizer, _rounded(spread(dances, books, stages)), energy_quantiles(dances), fit_plans(dances))
 
 
 def fit_plans(dances: list[Dance], most: int = 16_000) -> plan.Plans:
@@ -218,24 +217,6 @@ def build(config: ChoreographerConfig, parts: Parts) -> ChoreographerNetwork:
     with torch.no_grad():  # what is never told is never learnt either: on stage it may be told in vain
         network.stem.weight[:, inputs.removed(config.without, len(config.styles), parts.codes.width)] = 0.0
     return network
-
-
-def groups(network: ChoreographerNetwork, config: ChoreographerConfig) -> list[dict[str, Any]]:
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _resume(path: Path, network: ChoreographerNetwork, optimiser: torch.optim.Optimizer) -> int:
-    state = load_checkpoint(path)
-    if state is None:
-        return 0
-    try:
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
-    return int(state["step"])
 
 
 def with_own_past(

@@ -4,10 +4,12 @@ import ctypes
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from xdancer.errors import UserError
 
@@ -49,6 +51,34 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: damaged checkpoint ({reason}); remove it to start again") from error
+
+
+def save_run(path: Path, network: nn.Module, optimisers: Sequence[torch.optim.Optimizer], step: int) -> None:
+    """A checkpoint from which `resume` goes on after `step` steps."""
+    kept = [optimiser.state_dict() for optimiser in optimisers]
+    save_checkpoint(path, {"network": network.state_dict(), "optimisers": kept, "step": step})
+
+
+def resume(path: Path, network: nn.Module, optimisers: Sequence[torch.optim.Optimizer]) -> int:
+    """Take up the run of a checkpoint: the steps it has done, 0 where there is none. Raises UserError where it is
+    damaged or does not fit."""
+    state = load_checkpoint(path)
+    if state is None:
+        return 0
+    try:
+        network.load_state_dict(state["network"])
+        for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
+    return int(state["step"])
+
+
+def decayed(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """The weights as groups for an optimiser: matrices decay, biases and scales do not."""
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def log(path: Path, **values: Any) -> None:

@@ -127,6 +127,12 @@ def motion_energy(pose: np.ndarray) -> np.ndarray:
     return gaussian_filter1d(np.append(moved, moved[-1:]), 15.0, mode="nearest")
 
 
+def energy_quantiles(dances: list[Dance]) -> np.ndarray:
+    """33 quantiles of the motion energy, by which an energy is ranked from 0 to 1."""
+    energies = np.concatenate([dance.energy[::31] for dance in dances]).astype(np.float32)
+    return np.quantile(energies, np.linspace(0, 1, 33))
+
+
 class Windows:
     """Random windows of dances as inputs and targets, seeded by the step."""
 

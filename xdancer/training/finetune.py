@@ -62,7 +62,7 @@ def finetune(config: FinetuneConfig, out: Path | None = None, stop_at: int | Non
     torch.manual_seed(config.seed)
     tokenizer = PoseTokenizer.from_pretrained(config.tokenizer)
     base = Choreographer.from_pretrained(config.base, tokenizer)
-    if base.config.get("model") == "flat":
+    if base.flat:
         raise UserError(f"base: {config.base}: a flat model; only two-level ones can be tuned")
     taken = {"styles": list(base.styles), "plan_temperature": base.sampling["plan"]}
     taken |= {key: base.sampling[key] for key in ("temperature", "top_p", "coherence", "pull")}

@@ -18,8 +18,8 @@ from xdancer.errors import UserError
 from xdancer.pose.layout import CODEBOOK_SIZE, TOKENS_PER_FRAME, TOKENS_PER_PART
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.choreographer import BITS, Kind, default_start
-from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
-from xdancer.training.dances import Dance, circumstances, clock_rows, long_enough, spoiled, wishes
+from xdancer.training.common import decayed, keep_memory, learning_rate, log, resume, save_run
+from xdancer.training.dances import Dance, circumstances, clock_rows, energy_quantiles, long_enough, spoiled, wishes
 
 
 class FlatConfig(Kind):
@@ -62,14 +62,13 @@ def train(config: FlatConfig, out: Path | None = None, stop_at: int | None = Non
     tokenizer = PoseTokenizer.from_pretrained(config.tokenizer)
     corpus = Path(config.corpus)
     data = {s: long_enough(corpus, s, tokenizer, config.styles, layout.FRAMES) for s in ("train", "val")}
-    quantiles = np.quantile(np.concatenate([d.energy[::31] for d in data["train"]]).astype(np.float32),
-                            np.linspace(0, 1, 33))  # fmt: skip
+    quantiles = energy_quantiles(data["train"])
     segments = {split: Segments(dances, config.styles, quantiles) for split, dances in data.items()}
     network = build(config).to(config.device)
-    optimiser = torch.optim.AdamW(_groups(network, config), lr=config.learning_rate, betas=(0.9, 0.95))
+    optimiser = torch.optim.AdamW(decayed(network, config.weight_decay), lr=config.learning_rate, betas=(0.9, 0.95))
     folder = Path(config.run)
     checkpoint, bits = folder / "checkpoint.pt", float("nan")
-    first = _resume(checkpoint, network, optimiser)
+    first = resume(checkpoint, network, [optimiser])
     last = min(config.steps, stop_at or config.steps)
     started, total, done = time.monotonic(), 0.0, 0
     for step in tqdm(range(first, last), initial=first, total=last, unit="step", desc=config.name, mininterval=2):
@@ -82,8 +81,7 @@ def train(config: FlatConfig, out: Path | None = None, stop_at: int | None = Non
             log(folder / "log.jsonl", step=step + 1, seconds=time.monotonic() - started,
                 train_bits=total / done * BITS, bits=bits)  # fmt: skip
             total, done = 0.0, 0
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step + 1}
-            save_checkpoint(checkpoint, state)
+            save_run(checkpoint, network, [optimiser], step + 1)
     target = out or folder / config.name
     write(target, network, config, tokenizer, quantiles, default_start(data["train"]))
     return {"steps": last, "bits": bits, "weights": str(target), "sha256": weights.sha256(target)}
@@ -98,24 +96,6 @@ def build(config: FlatConfig) -> FlatNetwork:
     if config.initialise:
         network.start_from_gpt2(config.initialise)
     return network
-
-
-def _groups(network: FlatNetwork, config: FlatConfig) -> list[dict[str, Any]]:
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _resume(path: Path, network: FlatNetwork, optimiser: torch.optim.Optimizer) -> int:
-    state = load_checkpoint(path)
-    if state is None:
-        return 0
-    try:
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
-    return int(state["step"])
 
 
 def _train_step(

@@ -19,7 +19,7 @@ from xdancer.evaluation.tokenizer import joint_error
 from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, FPS, JOINTS, LEFT_HAND, PARTS, RIGHT_HAND
 from xdancer.tokenizer import frame
 from xdancer.tokenizer.network import Shape, TokenizerNetwork
-from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
+from xdancer.training.common import keep_memory, learning_rate, log, resume, save_run
 
 LOSSES = ("place", "velocity", "jerk", "confidence", "commitment")
 HELD_OUT = (32, 96)  # windows and frames that training is checked on
@@ -85,7 +85,7 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
         _keep_codes(network, config.keep)
     optimisers = _optimisers(network, config)
     checkpoint = Path(config.run) / "checkpoint.pt"
-    first = _resume(checkpoint, network, optimisers)
+    first = resume(checkpoint, network, optimisers)
     sampler, held_out = PoseSampler(config.corpus, "train"), _held_out(config)
     pool, pool_number, errors = np.empty(0), -1, joint_error(held_out, reconstruct(network, held_out))
     last = min(config.steps, stop_at or config.steps)
@@ -109,12 +109,7 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
             means = {name: float(v) / done for name, v in zip(LOSSES, sums, strict=True)}
             log(Path(config.run) / "log.jsonl", step=step + 1, seconds=time.monotonic() - started, **means, **errors)
             sums[:] = 0
-            state = {
-                "network": network.state_dict(),
-                "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-                "step": step + 1,
-            }
-            save_checkpoint(checkpoint, state)
+            save_run(checkpoint, network, optimisers, step + 1)
     folder = out or Path(config.run) / config.name
     write(folder, network, config)
     return {"steps": last, "joint_error": errors, "weights": str(folder), "sha256": weights.sha256(folder)}
@@ -150,19 +145,6 @@ def _optimisers(network: TokenizerNetwork, config: TokenizerConfig) -> list[torc
         torch.optim.Muon(inside, lr=config.hidden_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(rest, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=1e-4),
     ]
-
-
-def _resume(path: Path, network: TokenizerNetwork, optimisers: list[torch.optim.Optimizer]) -> int:
-    state = load_checkpoint(path)
-    if state is None:
-        return 0
-    try:
-        network.load_state_dict(state["network"])
-        for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(kept)
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
-    return int(state["step"])
 
 
 def _held_out(config: TokenizerConfig) -> np.ndarray:

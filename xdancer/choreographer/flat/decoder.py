@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from xdancer.errors import UserError
 from xdancer.pose.layout import CODEBOOK_SIZE, TOKENS_PER_FRAME
 
 Precision = Literal["fp32", "bf16", "int8"]
+Net = TypeVar("Net", bound=torch.nn.Module)
 Pick = Callable[[int, np.ndarray], int]
 
 
@@ -35,6 +36,14 @@ class Segment:
         self.name = 0
 
 
+def quantised(network: Net) -> Net:
+    """A copy whose matrices are int8, and round what goes through them as well."""
+    with warnings.catch_warnings():  # torch means to move this elsewhere one day
+        warnings.simplefilter("ignore")
+        made: Net = torch.ao.quantization.quantize_dynamic(network, {torch.nn.Linear}, dtype=torch.qint8)
+    return made
+
+
 class Decoder:
     """The network ready to dance, without state.
 
@@ -49,9 +58,7 @@ class Decoder:
         self.shape, self.device = network.shape, device
         self.table = network.wte.weight.float().view(TOKENS_PER_FRAME, CODEBOOK_SIZE, -1)
         if precision == "int8":
-            with warnings.catch_warnings():  # torch means to move this elsewhere one day
-                warnings.simplefilter("ignore")
-                network = torch.ao.quantization.quantize_dynamic(network, {torch.nn.Linear}, dtype=torch.qint8)
+            network = quantised(network)
         elif precision == "bf16":
             network = copy.deepcopy(network).to(torch.bfloat16)
         self.network = network
