@@ -1,10 +1,6 @@
 // Sends this browser's sound to the show by WHIP (RFC 9725), and comes back by itself until stopped.
 "use strict";
 
-const $ = (id) => document.getElementById(id);
-const query = new URLSearchParams(location.search);
-const headers = (more = {}) => (query.has("token") ? { Authorization: `Bearer ${query.get("token")}`, ...more } : more);
-const RETRY = { first: 500, most: 8000 }; // ms
 // Browsers take music for noise and for echo, and level it; none of it here.
 const PLAIN = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: { ideal: 2 } };
 
@@ -45,33 +41,10 @@ async function connect() {
   };
   try {
     await peer.setLocalDescription(await peer.createOffer());
-    await gathered(peer);
-    const answer = await fetch("whip", {
-      method: "POST",
-      headers: headers({ "Content-Type": "application/sdp" }),
-      body: peer.localDescription.sdp,
-    });
-    if (answer.status !== 201) throw new Error((await answer.text()).trim() || `status ${answer.status}`);
-    mine.url = new URL(answer.headers.get("Location"), location.href);
-    if (session !== mine) return leave(mine);
-    await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    await handshake(mine, "whip", () => session === mine);
   } catch (error) {
     if (session === mine) reconnect(`Not sent: ${error.message}.`);
   }
-}
-
-function gathered(peer) {
-  return new Promise((resolve) => {
-    if (peer.iceGatheringState === "complete") return resolve();
-    peer.addEventListener("icegatheringstatechange", () => peer.iceGatheringState === "complete" && resolve());
-    setTimeout(resolve, 1000);
-  });
-}
-
-function leave(old) {
-  old.peer.onconnectionstatechange = null;
-  old.peer.close();
-  if (old.url) fetch(old.url, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
 }
 
 function reconnect(why) {

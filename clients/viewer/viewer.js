@@ -6,12 +6,9 @@
 // ?bg=COLOUR|transparent|fill what is beside it; "fill" (the default off the single layout) takes the picture's colours
 "use strict";
 
-const query = new URLSearchParams(location.search);
-const $ = (id) => document.getElementById(id);
 const videos = [...document.querySelectorAll("video")];
 const dancer = $("dancer");
 const LAYOUTS = ["single", "trio", "mirror"];
-const RETRY = { first: 500, most: 8000 }; // ms
 const STALL = 4000; // ms without a frame after which a connected session counts as lost
 const SETTING_UP = 15000; // ms that setting one up may take
 const NTP_EPOCH = Date.UTC(1970, 0) - Date.UTC(1900, 0); // ms from NTP's year zero to Unix's
@@ -54,8 +51,6 @@ function paintBackdrop() {
 
 // ---- connection
 
-const headers = (more = {}) => (query.has("token") ? { Authorization: `Bearer ${query.get("token")}`, ...more } : more);
-
 async function connect() {
   const peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle" });
   session = { peer, url: null };
@@ -79,35 +74,12 @@ async function connect() {
     // Opus is played in mono unless the offer asks for both ears (RFC 7587, section 6.1).
     offer.sdp = offer.sdp.replace(/(a=fmtp:\d+ [^\r\n]*useinbandfec=1)/, "$1;stereo=1");
     await peer.setLocalDescription(offer);
-    await gathered(peer);
-    const answer = await fetch("whep", {
-      method: "POST",
-      headers: headers({ "Content-Type": "application/sdp" }),
-      body: peer.localDescription.sdp,
-    });
-    if (answer.status !== 201) throw new Error(`${answer.status} ${await answer.text()}`);
-    mine.url = new URL(answer.headers.get("Location"), location.href);
-    if (session !== mine) return leave(mine);
-    await peer.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    if (!(await handshake(mine, "whep", () => session === mine))) return;
     lastFrame = performance.now();
     await play();
   } catch (error) {
-    if (session === mine) reconnect(error.message.startsWith("401") ? "A token is needed." : "The show cannot be reached.");
+    if (session === mine) reconnect(error.status === 401 ? "A token is needed." : "The show cannot be reached.");
   }
-}
-
-function gathered(peer) {
-  return new Promise((resolve) => {
-    if (peer.iceGatheringState === "complete") return resolve();
-    peer.addEventListener("icegatheringstatechange", () => peer.iceGatheringState === "complete" && resolve());
-    setTimeout(resolve, 1000);
-  });
-}
-
-function leave(old) {
-  old.peer.onconnectionstatechange = null;
-  old.peer.close();
-  if (old.url) fetch(old.url, { method: "DELETE", headers: headers(), keepalive: true }).catch(() => {});
 }
 
 function reconnect(why) {

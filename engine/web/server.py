@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 MOST_BODY = 64 * 1024
 LINGER = 2.0  # seconds in which a body that nobody wanted may still come, so that its sender reads why
 ASSETS = {
+    "webrtc.js": ("shared", "text/javascript"),
     "viewer.js": ("viewer", "text/javascript"),
     "trim.js": ("viewer", "text/javascript"),
     "viewer.css": ("viewer", "text/css"),

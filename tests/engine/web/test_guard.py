@@ -80,7 +80,8 @@ EVERYWHERE = [
     ("POST", "/api/presets/1"), ("PUT", "/api/presets/x"), ("POST", "/api/reference"), ("PATCH", "/api/params"),
     ("GET", "/api/params"), ("GET", "/metrics"), ("GET", "/healthz"), ("POST", "/whep"), ("DELETE", "/whep/x"),
     ("GET", "/api/state"), ("GET", "/viewer.js"), ("GET", "/tokenizer/0/config.json"), ("GET", "/nowhere"),
-    ("GET", "/viewer.css"), ("GET", "/trim.js"), ("GET", "/mic"), ("GET", "/mic.js"), ("GET", "/mic.css"),
+    ("GET", "/viewer.css"), ("GET", "/webrtc.js"), ("GET", "/trim.js"), ("GET", "/mic"), ("GET", "/mic.js"),
+    ("GET", "/mic.css"),
     ("GET", "/visualizer"), ("GET", "/visualizer/"), ("GET", "/visualizer/visualizer.js"), ("POST", "/api/delivery"),
     ("GET", "/api/openpose"), ("POST", "/whip"), ("DELETE", "/whip/x"), ("GET", "/api/record"), ("POST", "/api/record"),
 ]  # fmt: skip
