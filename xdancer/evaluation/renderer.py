@@ -22,7 +22,7 @@ from xdancer.pose.detector import PoseDetector
 from xdancer.pose.mediapipe import MediaPipeDetector
 from xdancer.renderer.diffusion.carry import carried, cut_out
 from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
-from xdancer.renderer.diffusion.renderer import load, passes
+from xdancer.renderer.diffusion.renderer import load
 from xdancer.renderer.diffusion.schedules import WINDOW
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.renderer.darkroom import Darkroom
@@ -49,12 +49,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Raises UserError where there are no weights, or nobody to be drawn."""
     if args.scenes < 1 or args.steps < 1:
         raise UserError("--scenes and --steps: at least 1 of each")
-    model, trained_with = load(weights.find("renderer", args.weights))
+    model, vocabulary, passes = load(weights.find("renderer", args.weights))
     tokenizer = PoseTokenizer.from_pretrained(args.tokenizer)
-    if trained_with not in ("", tokenizer.vocabulary):
+    if vocabulary not in ("", tokenizer.vocabulary):
         raise UserError(f"{args.weights}: trained with another tokenizer than {tokenizer.name}; name it by --tokenizer")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    best = "one pass" if passes(weights.find("renderer", args.weights)) == 1 else "live"
+    best = "one pass" if passes == 1 else "live"
     scenes = Scenes(args.corpus, "val", FRAMES, tokenizer, seed=20_000, strides=(1,))
     detector = MediaPipeDetector() if args.limbs else None
     return evaluate(model.to(device), scenes, args.scenes, args.steps, args.strips, best, detector)

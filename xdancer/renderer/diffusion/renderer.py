@@ -1,6 +1,5 @@
 """`Renderer`: pose tokens and one picture of a person in, pictures of that person dancing out."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,6 +34,15 @@ class Frame(NamedTuple):
     tokens: np.ndarray
     pose: np.ndarray
     moved: Moved | None
+
+
+class Loaded(NamedTuple):
+    """The networks, the vocabulary of the tokenizer they were trained with ("" for none), and the passes of the live
+    schedule beyond which their pictures get no better."""
+
+    model: DiffusionModel
+    vocabulary: str = ""
+    passes: int = LEVELS
 
 
 class Renderer:
@@ -90,14 +98,14 @@ class Renderer:
             )
         folder = weights.find("renderer", str(name), FOREIGN)
         known = tokenizer if isinstance(tokenizer, PoseTokenizer) else PoseTokenizer.from_pretrained(tokenizer)
-        model, trained_with = load(folder, size)
+        model, vocabulary, passes = load(folder, size)
         where = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.float16 if where.startswith("cuda") else torch.float32
         if reference is None:
             reference, pose = references.own(folder)
         renderer = cls(model.to(where, dtype), reference, known, pose, detector)
-        renderer.reads_tokens = trained_with in ("", known.vocabulary)
-        renderer.passes = passes(folder)
+        renderer.reads_tokens = vocabulary in ("", known.vocabulary)
+        renderer.passes = passes
         return renderer
 
     @property
@@ -292,20 +300,12 @@ def together(frames: Sequence[Frame]) -> Moved | None:
     return Moved.stacked(moved) if frames and len(moved) == len(frames) else None
 
 
-def passes(folder: Path) -> int:
-    """`Renderer.passes` of a folder of weights: 1 to 4."""
-    try:
-        return min(max(int(json.loads((folder / "config.json").read_text())["passes"]), 1), LEVELS)
-    except (OSError, ValueError, KeyError, TypeError):
-        return LEVELS
-
-
-def load(folder: Path, size: tuple[int, int] | None = None) -> tuple[DiffusionModel, str]:
-    """The networks in a folder of any of the three kinds, and the checksum of the tokenizer they were trained with."""
+def load(folder: Path, size: tuple[int, int] | None = None) -> Loaded:
+    """The networks in a folder of any of the three kinds. Raises UserError where it is none of them."""
     if loaders.is_moore(folder):
-        return loaders.moore(folder, size or FOREIGN_SIZE), ""
+        return Loaded(loaders.moore(folder, size or FOREIGN_SIZE))
     if loaders.is_stable_diffusion(folder):
-        return loaders.stable_diffusion(folder, size or FOREIGN_SIZE, MotionShape()), ""
+        return Loaded(loaders.stable_diffusion(folder, size or FOREIGN_SIZE, MotionShape()))
     state, config = weights.load(folder)
     try:
         shape = ModelShape.from_dict(config["shape"])
@@ -313,11 +313,12 @@ def load(folder: Path, size: tuple[int, int] | None = None) -> tuple[DiffusionMo
             loaders.companions(weights.find("renderer", config["base"], FOREIGN), shape) if "base" in config else ()
         )
         model = DiffusionModel(shape, *others)
-        trained_with = str(config["tokenizer"]["vocabulary"])
+        passes = min(max(int(config.get("passes", LEVELS)), 1), LEVELS)
+        vocabulary = str(config["tokenizer"]["vocabulary"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder}: not a renderer ({type(error).__name__}: {error})") from error
     loaders.fill(model, state, folder / weights.MODEL, missing=BORROWED if others else ())
-    return model.eval(), trained_with
+    return Loaded(model.eval(), vocabulary, passes)
 
 
 def save(folder: Path, model: DiffusionModel, values: dict[str, Any], base: str | None = None) -> None:

@@ -61,7 +61,8 @@ def train(
     finished = trainer.train(minutes, stop_at)
     folder = out or Path(config.run) / config.name
     known = {"name": tokenizer.name, "vocabulary": tokenizer.vocabulary}
-    save(folder, trainer.average, {"name": config.name, "tokenizer": known, "steps": trainer.done}, config.base)
+    values = {"name": config.name, "tokenizer": known, "steps": trainer.done, "passes": config.passes}
+    save(folder, trainer.average, values, config.base)
     total = sum(stage.steps for stage in config.stages)
     return {"steps": trainer.done, "of": total, "finished": finished, "weights": str(folder)}
 

@@ -35,7 +35,7 @@ class RendererConfig(BaseModel):
 
     shape: the shipped size, or one written out. base: a folder or hub id of Stable Diffusion 1.5 to begin from; `shape`
     then gives `size` and `motion` only. average: of the moving average of the weights, which is what is written in the
-    end. workers: processes that think up scenes.
+    end. workers: processes that think up scenes. passes: of the live schedule that a show makes at most.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,5 +52,6 @@ class RendererConfig(BaseModel):
     check_windows: int = Field(default=4, gt=0)
     save_minutes: float = Field(default=3.0, gt=0)
     workers: int = Field(default=0, ge=0)
+    passes: int = Field(default=4, ge=1, le=4)
     threads: int = Field(default=2, gt=0)
     shape: Literal["live"] | dict[str, Any] = "live"

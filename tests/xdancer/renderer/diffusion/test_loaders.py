@@ -71,7 +71,7 @@ def test_a_stable_diffusion_folder_computes_what_diffusers_computes(stable: Path
 
 
 def test_a_moore_folder_computes_what_its_parts_compute(moore: Path) -> None:
-    model, _ = load(moore, (64, 40))
+    model = load(moore, (64, 40)).model
     plain = UNet(SHAPE)
     plain.load_state_dict({**loaders.read(moore / "denoising_unet.pth"), **loaders.read(moore / "motion_module.pth")})
     net = UNet(SHAPE, temporal=False)
