@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from xdancer.music.frame import FPS
-from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW
+from xdancer.renderer.diffusion.schedules import LEVELS, ONCE, WINDOW
 
 BUSY = 0.8  # share of its time that a painter may work
 CALM = 0.6  # and that a finer setting would have to leave it under, before it is tried
@@ -23,7 +23,7 @@ class Setting:
     @property
     def chunk(self) -> int:
         """Pictures that are finished together: as the windows were trained, and fewer where nothing follows from it."""
-        return 2 if self.levels == 1 else WINDOW // LEVELS
+        return ONCE if self.levels == 1 else WINDOW // LEVELS
 
     @property
     def waits(self) -> int:

@@ -1,11 +1,13 @@
 """`xdancer evaluate renderer`: people that training never saw, drawn from tokens and one other picture of them.
 
-Figures on windows of 16 frames: PSNR and SSIM on the person, and flicker (how much more neighbouring frames differ than
-the true ones do), for the offline schedule, the live one and one pass, beside the reference carried limb by limb
-without the networks, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs.
+Figures on windows of 16 frames: PSNR and SSIM on the person, flicker (how much more neighbouring frames differ than the
+true ones do) and seams (how much worse frames follow each other where windows join), for the offline schedule, the live
+one and one pass, beside the true frames through the autoencoder, the reference carried limb by limb without the
+networks, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,14 @@ from xdancer.pose.mediapipe import MediaPipeDetector
 from xdancer.renderer.diffusion.carry import carried, cut_out
 from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
 from xdancer.renderer.diffusion.renderer import load
-from xdancer.renderer.diffusion.schedules import WINDOW
+from xdancer.renderer.diffusion.schedules import LEVELS, ONCE, WINDOW, windows
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.samples import drawn, rolled
 from xdancer.training.renderer.scenes import Scenes, gathered
 
 FRAMES = 2 * WINDOW  # drawn of each scene, so that the live window rolls
-WAYS = ("offline", "live", "one pass", "carried", "reference")
+WAYS = ("offline", "live", "one pass", "coded", "carried", "reference")
 SSIM_SIDE = 7  # px
 STRIP = 8  # frames of a film strip
 
@@ -40,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="live", help="a shipped name, or the folder of a renderer")
     parser.add_argument("--tokenizer", default="live", help="the one it was trained with (default: the shipped one)")
     parser.add_argument("--scenes", type=int, default=12, help="how many scenes to draw (default 12)")
+    parser.add_argument("--frames", type=int, default=FRAMES, help=f"of each scene, k x {WINDOW} (default {FRAMES})")
     parser.add_argument("--steps", type=int, default=20, help="steps of the offline schedule (default 20)")
     parser.add_argument("--limbs", action="store_true", help="limb error by MediaPipe too (extra `pose`)")
     parser.add_argument("--strips", type=Path, help="PNG to write film strips to: truth above, made below")
@@ -49,21 +52,25 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Raises UserError where there are no weights, or nobody to be drawn."""
     if args.scenes < 1 or args.steps < 1:
         raise UserError("--scenes and --steps: at least 1 of each")
+    if args.frames < FRAMES or args.frames % WINDOW:
+        raise UserError(f"--frames: a multiple of {WINDOW}, {FRAMES} or more")
     model, vocabulary, passes = load(weights.find("renderer", args.weights))
     tokenizer = PoseTokenizer.from_pretrained(args.tokenizer)
     if vocabulary not in ("", tokenizer.vocabulary):
         raise UserError(f"{args.weights}: trained with another tokenizer than {tokenizer.name}; name it by --tokenizer")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     best = "one pass" if passes == 1 else "live"
-    scenes = Scenes(args.corpus, "val", FRAMES, tokenizer, seed=20_000, strides=(1,))
+    scenes = Scenes(args.corpus, "val", args.frames, tokenizer, seed=20_000, strides=(1,))
     detector = MediaPipeDetector() if args.limbs else None
     return evaluate(model.to(device), scenes, args.scenes, args.steps, args.strips, best, detector)
 
 
 def report(result: dict[str, Any]) -> str:
-    lines = [f"{result['scenes']} scenes of {FRAMES} frames, held-out people and clips"]
-    lines.append("way         PSNR   SSIM  flicker")
-    lines += [f"{w:<10} {r['psnr']:5.2f}  {r['ssim']:.3f}  {r['flicker']:.2f}" for w, r in result["ways"].items()]
+    lines = [f"{result['scenes']} scenes of {result['frames']} frames, held-out people and clips"]
+    lines.append("way         PSNR   SSIM  flicker  seams")
+    for way, row in result["ways"].items():
+        seams = f"   {row['seams']:.2f}" if "seams" in row else "      -"
+        lines.append(f"{way:<10} {row['psnr']:5.2f}  {row['ssim']:.3f}  {row['flicker']:5.2f} {seams}")
     if "limbs" in result:
         lines.append("limbs, px of 896 x 512, by MediaPipe: median, 90th percentile; share found")
         for way, row in result["limbs"].items():
@@ -83,6 +90,11 @@ def evaluate(
     darkroom = Darkroom(scenes.wardrobe, *model.shape.size, device)
     scores: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     limbs: dict[str, list[dict[str, Any]]] = {way: [] for way in ("truth", *WAYS)}
+    joins = {
+        "offline": sorted({edge for span in windows(scenes.frames)[1:] for edge in (span.start, span.stop)}),
+        "live": range(0, scenes.frames, WINDOW // LEVELS),
+        "one pass": range(0, scenes.frames, ONCE),
+    }
     rows: list[np.ndarray] = []
     for number in tqdm(range(count), desc="scenes", unit="scene", leave=False):
         scene = gathered([scenes[number]])
@@ -93,18 +105,19 @@ def evaluate(
         made = {
             "offline": drawn(model, posed, told, placed, steps, number),
             "live": rolled(model, posed, told, placed, number),
-            "one pass": rolled(model, posed, told, placed, number, levels=1),
+            "one pass": rolled(model, posed, told, placed, number, levels=1, chunk=ONCE),
+            "coded": model.autoencoder.decode(model.autoencoder.encode(true)),
             "carried": carried(cut_out(*posed), scene["poses"].to(device))[0][0],
             "reference": reference.expand_as(true),
         }
         seen = to_pictures(true)
         for way, frames in made.items():
-            scores[way].append(score(seen, to_pictures(frames), mask))
+            scores[way].append(score(seen, to_pictures(frames), mask, joins.get(way, ())))
         if detector:
             for way, frames in {"truth": true, **made}.items():
                 limbs[way].append(limb_error(detector, to_pictures(frames), placed.cpu().numpy()))
         if strips and len(rows) < 12:
-            shown = np.linspace(0, FRAMES - 1, STRIP).round().astype(int)
+            shown = np.linspace(0, scenes.frames - 1, STRIP).round().astype(int)
             for film in (seen, to_pictures(made[best])):
                 rows.append(np.concatenate([to_pictures(reference)[0], *film[shown]], axis=1))
     if strips:
@@ -112,22 +125,30 @@ def evaluate(
         cv2.imwrite(str(strips), np.concatenate(rows)[..., ::-1])
     ways = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in scores.items()}
     found = {"limbs": {way: summed(each) for way, each in limbs.items()}} if detector else {}
-    return {"scenes": count, "steps": steps, "ways": ways, **found}
+    return {"scenes": count, "frames": scenes.frames, "steps": steps, "ways": ways, **found}
 
 
-def score(true: np.ndarray, made: np.ndarray, person: np.ndarray) -> dict[str, float]:
+def score(true: np.ndarray, made: np.ndarray, person: np.ndarray, joins: Sequence[int] = ()) -> dict[str, float]:
     """Pictures uint8 (T, H, W, 3) against the truth, where the person is (T, H, W) in [0, 1].
 
     psnr in dB and ssim (Wang et al. 2004, windows of 7 px) over the person's pixels; flicker: the mean difference
-    between neighbouring frames there, as a multiple of the truth's own.
+    between neighbouring frames there, as a multiple of the truth's own; seams, where windows join before the frames
+    `joins`: how wrong those differences are at the joins, as a multiple of how wrong they are elsewhere.
     """
     weight = person / max(person.sum(), 1e-9)
     error = np.square(true.astype(np.float64) - made).mean(-1)
     psnr = 10 * np.log10(255**2 / max(float((error * weight).sum()), 1e-9))
     alike = np.stack([similarity(a, b) for a, b in zip(true, made, strict=True)])
     both = np.minimum(person[1:], person[:-1])
-    steps = [(np.abs(np.diff(v.astype(np.float64), axis=0)).mean(-1) * both).sum() for v in (made, true)]
-    return {"psnr": psnr, "ssim": float((alike * weight).sum()), "flicker": steps[0] / max(steps[1], 1e-9)}
+    changes = [np.diff(pictures.astype(np.float32), axis=0) for pictures in (made, true)]
+    steps = [float((np.abs(change).mean(-1) * both).sum()) for change in changes]
+    out = {"psnr": psnr, "ssim": float((alike * weight).sum()), "flicker": steps[0] / max(steps[1], 1e-9)}
+    joined = np.isin(np.arange(1, len(true)), joins)
+    if joined.any() and not joined.all():
+        wrong, area = (np.abs(changes[0] - changes[1]).mean(-1) * both).sum((1, 2)), both.sum((1, 2))
+        at, inside = (wrong[where].sum() / max(area[where].sum(), 1e-9) for where in (joined, ~joined))
+        out["seams"] = float(at / max(inside, 1e-9))
+    return out
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:

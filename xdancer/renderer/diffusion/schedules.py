@@ -13,6 +13,7 @@ from xdancer.renderer.diffusion.noise import CLEAN, NoiseSchedule
 
 WINDOW = 16  # frames
 LEVELS = 4  # of noise in the live window
+ONCE = 2  # frames that a show finishes together where one pass makes a picture: nothing follows from more
 # Noisy latents (F, C, H, W), timesteps (F,) and one condition a frame -> what the network says of them (F, C, H, W).
 Denoise = Callable[[Tensor, Tensor, Sequence[Any]], Tensor]
 

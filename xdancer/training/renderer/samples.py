@@ -60,13 +60,15 @@ def drawn(
 
 @torch.no_grad()
 def rolled(
-    model: DiffusionModel, reference: Reference, tokens: Tensor, poses: Tensor, seed: int, levels: int = LEVELS
-) -> Tensor:
-    """As `drawn`, by the live schedule of so many levels; T is a multiple of its chunk."""
+    model: DiffusionModel, reference: Reference, tokens: Tensor, poses: Tensor, seed: int, levels: int = LEVELS,
+    chunk: int = WINDOW // LEVELS,
+) -> Tensor:  # fmt: skip
+    """As `drawn`, by the live schedule of so many levels, `chunk` frames being finished together; T is a multiple of
+    that."""
     denoise, noise, moved = prepared(model, reference, tokens, poses, seed)
-    rolling = Rolling(denoise, model.noise, WINDOW // LEVELS * levels, levels)
-    chunks = [range(k, k + rolling.chunk) for k in range(0, len(poses), rolling.chunk)]
-    ready = [rolling.push(noise[chunk.start : chunk.stop], chunk) for chunk in chunks]
+    rolling = Rolling(denoise, model.noise, chunk * levels, levels)
+    chunks = [range(k, k + chunk) for k in range(0, len(poses), chunk)]
+    ready = [rolling.push(noise[frames.start : frames.stop], frames) for frames in chunks]
     return painted(model, torch.cat([*ready, *rolling.finish()]), moved)
 
 

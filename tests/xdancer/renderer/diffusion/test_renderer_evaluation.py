@@ -37,6 +37,17 @@ def test_flicker_is_a_multiple_of_the_truths_own() -> None:
     assert score(true, np.zeros_like(true), person)["flicker"] == 0
 
 
+def test_seams_are_what_is_wrong_where_windows_join() -> None:
+    true = np.full((8, 8, 8, 3), 50, np.uint8)
+    made = true + np.cumsum([0, 1, 1, 1, 3, 1, 1, 1])[:, None, None, None].astype(np.uint8)
+    person = np.ones((8, 8, 8))
+    person[:, 4:] = 0
+    made[4:, 4:] = 0  # nobody is there
+    assert score(true, made, person, range(0, 8, 4))["seams"] == pytest.approx(3)
+    assert score(made, made, person, range(0, 8, 4))["seams"] == 0
+    assert "seams" not in score(true, made, person)
+
+
 def test_similarity_is_that_of_the_paper() -> None:
     a = film(1)[0]
     np.testing.assert_allclose(similarity(a, a), 1)
@@ -59,10 +70,16 @@ def test_the_command_reports_on_held_out_people(
     ]  # fmt: skip
     assert main(command) == 0
     result = json.loads(capsys.readouterr().out)
-    assert set(result["ways"]) == {"offline", "live", "one pass", "carried", "reference"} and result["scenes"] == 2
+    assert (
+        set(result["ways"]) == {"offline", "live", "one pass", "coded", "carried", "reference"}
+        and result["scenes"] == 2
+    )
     assert all(np.isfinite(list(ways.values())).all() for ways in result["ways"].values())
     assert result["ways"]["reference"]["flicker"] == 0
+    assert [way for way, row in result["ways"].items() if "seams" in row] == ["offline", "live", "one pass"]
     assert strips.exists() and "PSNR" in report(result)
+    assert main([*command, "--frames", "40"]) == 2
+    assert "a multiple of 16" in capsys.readouterr().err
     assert main([*command[:5], "--tokenizer", "live"]) == 2
     assert "another tokenizer" in capsys.readouterr().err
     assert main(["evaluate", "renderer", str(corpus), "--weights", "nobody"]) == 2
