@@ -3,7 +3,8 @@
 Figures on windows of 16 frames: PSNR and SSIM on the person, flicker (how much more neighbouring frames differ than the
 true ones do) and seams (how much worse frames follow each other where windows join), for the offline schedule, the live
 one and one pass, beside the true frames through the autoencoder, the reference carried limb by limb without the
-networks, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs.
+networks, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs. `--stamina` asks
+something else: whether the pictures stay as they were.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from xdancer import weights
 from xdancer.errors import UserError
 from xdancer.evaluation.limbs import limb_error, summed
+from xdancer.evaluation.report import goal_lines
 from xdancer.pose.detector import PoseDetector
 from xdancer.pose.mediapipe import MediaPipeDetector
 from xdancer.renderer.diffusion.carry import carried, cut_out
@@ -38,18 +40,25 @@ STRIP = 8  # frames of a film strip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("corpus", type=Path, help="a corpus folder; its held-out people and clips are drawn")
+    parser.add_argument("corpus", type=Path, nargs="?", help="a folder; its held-out people and clips are drawn")
     parser.add_argument("--weights", default="live", help="a shipped name, or the folder of a renderer")
     parser.add_argument("--tokenizer", default="live", help="the one it was trained with (default: the shipped one)")
     parser.add_argument("--scenes", type=int, default=12, help="how many scenes to draw (default 12)")
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"of each scene, k x {WINDOW} (default {FRAMES})")
     parser.add_argument("--steps", type=int, default=20, help="steps of the offline schedule (default 20)")
     parser.add_argument("--limbs", action="store_true", help="limb error by MediaPipe too (extra `pose`)")
+    parser.add_argument("--stamina", type=int, metavar="MINUTES", help="draw a minute of dance so many times instead")
+    parser.add_argument("--passes", type=int, help="--stamina: passes a picture, 1 to 4 (default: as a show draws)")
+    parser.add_argument("--stride", type=int, default=1, help="--stamina: draw every so manieth frame, 1 to 4")
     parser.add_argument("--strips", type=Path, help="PNG to write film strips to: truth above, made below")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Raises UserError where there are no weights, or nobody to be drawn."""
+    if args.stamina is not None:
+        return _stamina(args)
+    if args.corpus is None:
+        raise UserError("evaluate renderer: name a corpus folder, or --stamina")
     if args.scenes < 1 or args.steps < 1:
         raise UserError("--scenes and --steps: at least 1 of each")
     if args.frames < FRAMES or args.frames % WINDOW:
@@ -65,7 +74,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return evaluate(model.to(device), scenes, args.scenes, args.steps, args.strips, best, detector)
 
 
+def _stamina(args: argparse.Namespace) -> dict[str, Any]:
+    from xdancer.evaluation.lasting import danced, lasting
+    from xdancer.renderer import Renderer
+
+    if args.stamina < 1 or args.passes not in (None, 1, 2, 3, 4) or args.stride not in (1, 2, 3, 4):
+        raise UserError("--stamina: 1 minute or more; --passes and --stride: 1 to 4")
+    renderer = Renderer.from_pretrained(args.weights, tokenizer=args.tokenizer)
+    tokens, poses = danced(args.tokenizer, 0)
+    return lasting(renderer, tokens, poses, args.stamina, args.passes or renderer.passes, args.stride)
+
+
 def report(result: dict[str, Any]) -> str:
+    if "turns" in result:
+        return "\n".join(_minutes(result))
     lines = [f"{result['scenes']} scenes of {result['frames']} frames, held-out people and clips"]
     lines.append("way         PSNR   SSIM  flicker  seams")
     for way, row in result["ways"].items():
@@ -77,6 +99,15 @@ def report(result: dict[str, Any]) -> str:
             apart = f"{row['limbs']:5.1f}  {row['far']:5.1f}" if "limbs" in row else "    -      -"
             lines.append(f"{way:<10} {apart}  {row['found']:.0%}")
     return "\n".join(lines)
+
+
+def _minutes(result: dict[str, Any]) -> list[str]:
+    lines = [f"a minute of dance {result['minutes']} times, {result['passes']} passes, every {result['stride']}. frame"]
+    lines.append("minute   red  green   blue   contrast (red, green, blue)   resident MB")
+    for turn in result["turns"]:
+        colours = " ".join(f"{value:6.2f}" for value in (*turn["colour"], *turn["contrast"]))
+        lines.append(f"{turn['minute']:6} {colours} {turn['resident_mb']:22.0f}")
+    return [*lines, *goal_lines(result["goals"])]
 
 
 @torch.no_grad()

@@ -130,14 +130,18 @@ def _minutes(result: dict[str, Any]) -> list[str]:
     return ["", *lines] if lines else []
 
 
+def goal_lines(goals: list[dict[str, Any]]) -> list[str]:
+    """Goals as lines: met or not, and by which value."""
+    return [f"  {'met   ' if g['met'] else 'MISSED'} {g['goal']}: {g['value']:.3g}" for g in goals]
+
+
 def _goals(result: dict[str, Any]) -> list[str]:
     lines = []
     sets = {name: row["goals"] for name, row in result["rows"].items() if "goals" in row}
     if result.get("goals"):
         sets["model"] = result["goals"]
     for name, goals in sets.items():
-        lines += ["", f"goals, {name}:"]
-        lines += [f"  {'met   ' if g['met'] else 'MISSED'} {g['goal']}: {g['value']:.3g}" for g in goals]
+        lines += ["", f"goals, {name}:", *goal_lines(goals)]
     return lines
 
 
