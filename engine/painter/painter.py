@@ -30,6 +30,18 @@ class Painter:
         self._stream = self.renderer.stream(self._seed, sharp=self._sharp, levels=setting.levels, chunk=setting.chunk)
         self._under_way: deque[int] = deque()
 
+    def make_do(self) -> str | None:
+        """Go on with less memory: one pass a picture, then the renderer's own size. What it draws now, for people; None
+        where there is nothing left to do without."""
+        if self.setting.levels > 1:
+            self.change(Setting(1, self.setting.stride))
+            return "pictures in one pass"
+        if self._sharp:
+            self._sharp = False
+            self.change(self.setting)
+            return f"pictures of {self.renderer.width} x {self.renderer.height} px"
+        return None
+
     def push(self, index: int, tokens: np.ndarray, pose: np.ndarray) -> list[Painting]:
         """The next frame: its number, tokens (5, 6) and pose (60, 3). The pictures that got ready, in order."""
         if index % self.setting.stride:

@@ -73,7 +73,8 @@ class _Work:
         self._stage = os.getppid()
         self._config, self._pipe, self._pictures = config, pipe, pictures
         self._painter: Painter = make_painter(config)
-        self._pace = Pace(passes=self._painter.renderer.passes)
+        self._passes = self._painter.renderer.passes
+        self._pace = Pace(passes=self._passes)
         self._trouble = GUESSED if self._painter.renderer.guessed else None
         self._waiting: deque[Paint] = deque()
 
@@ -96,12 +97,15 @@ class _Work:
             elif isinstance(message, Wear):
                 self._wear(message.picture)
             elif isinstance(message, Frames) and message.count != self._pace.frames:
-                self._pace = type(self._pace)(message.count, self._painter.renderer.passes)
+                self._pace = type(self._pace)(message.count, self._passes)
                 self._change()
 
     def _paint(self, frame: Paint) -> None:
         painter = self._painter
-        painted = painter.push(frame.index, frame.tokens, frame.pose)
+        try:
+            painted = painter.push(frame.index, frame.tokens, frame.pose)
+        except (RuntimeError, MemoryError) as error:
+            return self._make_do(error)
         for painting in painted:
             while not self._pictures.put(painting, PATIENCE):
                 if os.getppid() != self._stage:
@@ -114,6 +118,18 @@ class _Work:
     def _change(self) -> None:
         self._painter.change(self._pace.setting)
         self._report()
+
+    def _make_do(self, error: Exception) -> None:
+        """Where the memory was too little for a picture, draw smaller ones; whatever else was wrong is raised."""
+        from engine.painter.models import short_of_memory
+
+        smaller = self._painter.make_do() if short_of_memory(error) else None
+        if smaller is None:
+            raise error
+        self._passes = 1
+        self._pace = type(self._pace)(self._pace.frames, self._passes)
+        self._trouble = f"too little memory: {smaller} from now on"
+        self._change()
 
     def _wear(self, picture: Path | None) -> None:
         from engine.painter.models import wear

@@ -45,6 +45,16 @@ def test_it_is_drawn_in_the_size_of_the_show(renderer: Renderer) -> None:
     assert np.array_equal(wide[:, 0], plain[:, 0])
 
 
+def test_with_less_memory_it_makes_do_step_by_step(renderer: Renderer) -> None:
+    painter = Painter(renderer, 128, 224, Setting(4, 2))
+    assert painter.make_do() == "pictures in one pass" and painter.setting == Setting(1, 2)
+    sharp = paint(painter, 0, 8)[0][1]
+    assert painter.make_do() == f"pictures of {renderer.width} x {renderer.height} px"
+    plain = paint(painter, 0, 8)[0][1]
+    assert plain.shape == sharp.shape == (224, 128, 3) and not np.array_equal(plain, sharp)
+    assert painter.make_do() is None
+
+
 def test_a_change_begins_anew_with_the_next_frame(renderer: Renderer) -> None:
     painter = Painter(renderer, 64, 112, Setting(1, 1))
     assert [k for k, _ in paint(painter, 0, 5)] == [0, 1, 2, 3]

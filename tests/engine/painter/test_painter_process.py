@@ -2,20 +2,28 @@
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from engine.config import Config, load
+from engine.painter import models, process
 from engine.painter.handle import PainterProcess
+from engine.painter.pace import Setting
+from engine.painter.painter import Painter
 from engine.painter.shared import Painting, PictureRing
 from engine.studio.shared import SLOTS
 from tests.models import tiny_show
+from xdancer.errors import UserError
+from xdancer.renderer import Renderer
 
 TOKENS = np.random.default_rng(2).integers(0, 512, (64, 5, 6)).astype(np.int16)
 
@@ -100,6 +108,60 @@ async def test_what_is_missing_is_said(config: Config) -> None:
     async with started(config.model_copy(update={"weights": weights})) as (painter, _):
         await until(lambda: painter.replaced)
         assert painter.status.startswith("waiting: ") and "/nowhere" in painter.status
+
+
+class Hungry:
+    """A renderer whose pictures of twice the size do not fit in the memory."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._renderer, name)
+
+    def stream(self, *args: object, sharp: bool, **kwargs: object) -> object:
+        stream = self._renderer.stream(*args, sharp=sharp, **kwargs)
+        if sharp:
+            stream._drawn = too_much
+        return stream
+
+
+def too_much(*args: object, **kwargs: object) -> None:
+    torch.empty(10**15)
+
+
+def test_where_memory_is_short_pictures_get_smaller_and_it_says_so(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painter = models.make_painter(config)
+    painter = Painter(Hungry(painter.renderer), 128, 224, Setting(1, 1))
+    monkeypatch.setattr(models, "make_painter", lambda config: painter)
+    stage, worker = multiprocessing.Pipe()
+    pictures = PictureRing(128, 224)
+
+    def work() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            process._Work(config, worker, pictures).run()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    told = [stage.recv()]
+    for index in range(6):
+        stage.send(process.Paint(index, TOKENS[index], np.full((60, 3), 100.0, np.float32)))
+        while stage.poll(0.2):
+            told.append(stage.recv())
+    stage.close()
+    thread.join(10)
+    reports = [message for message in told if message is not None]
+    assert [bool(report.trouble and "too little memory" in report.trouble) for report in reports] == [False, True]
+    assert f"{painter.renderer.width} x {painter.renderer.height} px" in reports[-1].trouble
+    assert [painting.index for painting in pictures.take()][-1] >= 3
+
+
+def test_weights_that_do_not_fit_are_one_line(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Renderer, "from_pretrained", too_much)
+    with pytest.raises(UserError, match="too little memory to load it"):
+        models.make_painter(config)
 
 
 def test_no_picture_is_overwritten_before_it_was_taken() -> None:
