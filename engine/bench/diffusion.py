@@ -1,7 +1,7 @@
 """The diffusion renderer of the live size on one core: processor time a new frame by the rolling window, and as the
 painter draws it in one pass and twice the size, beside diffusers' own UNet of the same widths that takes the four steps
 of the window on one frame after the other, without a reference, motion or temporal modules. Weights are random: their
-values cost nothing."""
+values cost nothing. And the memory that it takes, by resolution."""
 
 import argparse
 import time
@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from engine.bench import memory
 
 PASSES = 10
 PARTS = ("unet", "reference", "motion", "autoencoder")
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         torch.set_num_threads(threads)
     sizes = {name: sum(p.numel() for p in getattr(model, name).parameters()) for name in PARTS}
     return {"size": list(LIVE.size), "ours_ms": ours, "frames_per_core_second": 1e3 / ours, "one_pass_ms": quick,
-            "diffusers_unet_ms": peer, "parameters": sizes}  # fmt: skip
+            "diffusers_unet_ms": peer, "parameters": sizes, "memory": memory.measured()}  # fmt: skip
 
 
 def report(result: dict[str, Any]) -> str:
@@ -62,7 +64,8 @@ def report(result: dict[str, Any]) -> str:
         f"{height} x {width}: {result['ours_ms']:.0f} ms of one core a new frame "
         f"({result['frames_per_core_second']:.1f} frames per core and second), pictures decoded\n"
         f"in one pass, twice the size, as the painter draws: {result['one_pass_ms']:.0f} ms\n"
-        f"diffusers' UNet alone, frame by frame: {result['diffusers_unet_ms']:.0f} ms\n{sizes}"
+        f"diffusers' UNet alone, frame by frame: {result['diffusers_unet_ms']:.0f} ms\n{sizes}\n"
+        + "\n".join(memory.lines(result["memory"]))
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.bench import diffusion
+from engine.bench import diffusion, memory
 from xdancer.renderer.diffusion import model
 from xdancer.renderer.diffusion.autoencoder import AutoencoderShape
 
@@ -20,8 +20,11 @@ def test_ours_and_the_plain_unet_are_measured(monkeypatch: pytest.MonkeyPatch) -
     )
     monkeypatch.setattr(model, "LIVE", small)
     monkeypatch.setattr(diffusion, "PASSES", 1)
+    monkeypatch.setattr(memory, "CASES", (memory.Case((64, 64), 1, False), memory.Case((448, 256), 1, False)))
     result = diffusion.run(argparse.Namespace())
     assert result["frames_per_core_second"] == pytest.approx(1e3 / result["ours_ms"])
     assert result["diffusers_unet_ms"] > 0 < result["one_pass_ms"]
     assert all(count > 1000 for count in result["parameters"].values())
-    assert "64 x 64" in diffusion.report(result)
+    little, much = (row["resident_mb"] for row in result["memory"])
+    assert 0 < little < much
+    assert "64 x 64" in diffusion.report(result) and "448 x 256, 1 pass: " in diffusion.report(result)

@@ -1,0 +1,81 @@
+"""How much memory the diffusion renderer takes: a process of its own for each resolution and schedule."""
+
+import multiprocessing
+import resource
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SMALL, MIDDLE, LARGE = (224, 128), (448, 256), (896, 512)
+
+
+class Case(NamedTuple):
+    """Pictures of `size` (H, W), or twice that where `sharp`, by the rolling window of `levels` passes."""
+
+    size: tuple[int, int]
+    levels: int
+    sharp: bool
+
+
+CASES = (
+    Case(SMALL, 1, False), Case(SMALL, 1, True), Case(SMALL, 4, False), Case(MIDDLE, 1, False), Case(MIDDLE, 4, False),
+    Case(LARGE, 1, False),
+)  # fmt: skip
+
+
+def measured() -> list[dict[str, Any]]:
+    """For each of CASES, the live size with random weights: MB resident at most, beyond what torch takes by itself."""
+    rows = []
+    for case in CASES:
+        parent, child = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(target=_measure, args=(child, case))
+        process.start()
+        child.close()
+        rows.append({"size": list(case.size), "passes": case.levels, "sharp": case.sharp, "resident_mb": parent.recv()})
+        process.join()
+    return rows
+
+
+def lines(rows: list[dict[str, Any]]) -> list[str]:
+    out = ["memory beyond torch's own, random weights:"]
+    for row in rows:
+        height, width = (side * (2 if row["sharp"] else 1) for side in row["size"])
+        said = (
+            f"{row['passes']} pass{'es' if row['passes'] > 1 else ''}{', by the sharp decoder' if row['sharp'] else ''}"
+        )
+        out.append(f"  {height} x {width}, {said}: {row['resident_mb']:.0f} MB")
+    return out
+
+
+def _measure(pipe: Connection, case: Case) -> None:
+    import torch
+
+    from engine.painter.pace import Setting
+    from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_PART
+    from xdancer.renderer.diffusion import Renderer
+    from xdancer.renderer.diffusion.model import LIVE, DiffusionModel
+    from xdancer.tokenizer import PoseTokenizer
+
+    torch.set_num_threads(1)
+    torch.nn.functional.conv2d(torch.zeros(1, 8, 32, 32), torch.zeros(8, 8, 3, 3))  # what torch takes by itself
+    before = _most_mb()
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (*case.size, 3), dtype=np.uint8)
+    renderer = Renderer(DiffusionModel(replace(LIVE, size=case.size)), picture, PoseTokenizer.from_pretrained("live"))
+    setting = Setting(case.levels, 1)
+    stream = renderer.stream(levels=setting.levels, chunk=setting.chunk, sharp=case.sharp)
+    for _ in range(setting.levels + 2):  # until the window rolls
+        rows = rng.integers(0, CODEBOOK_SIZE, (setting.chunk, N_PARTS, TOKENS_PER_PART))
+        stream.step(rows.astype(np.int16))
+    pipe.send(_most_mb() - before)
+
+
+def _most_mb() -> float:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Where there is it, for a process inherits the other figure from the one that began it.
+    return int(next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))) / 1024
