@@ -75,8 +75,6 @@ def render(
     first = next(blocks)  # a file that cannot be read says so before the models are loaded
     models = load_models(config)
     painting = _Painted(config) if config.renderer == "diffusion" else _Drawn()
-    if models.start is None and painting.pose is not None:
-        models = models.begun_from(painting.pose)
     studio = Studio(models, config.params())
     fixed = FixedClock(config.clock.tempo) if config.clock.source == "fixed" else None  # the others are only live
     made: list[StudioFrame] = []
@@ -110,8 +108,6 @@ def render(
 class _Drawn:
     """The skeleton that the studio has drawn, as it comes."""
 
-    pose = None  # of the person in their picture
-
     def push(self, frame: "StudioFrame", sound: "np.ndarray") -> "list[Shot]":
         """The next frame of the dance, with its sound; the pictures that got ready with theirs."""
         assert frame.picture is not None
@@ -133,7 +129,6 @@ class _Painted:
         self._painter = make_painter(config)
         self._painter.change(Setting(self._painter.renderer.passes, 1))
         self._waiting: list[tuple[StudioFrame, np.ndarray]] = []
-        self.pose = None if self._painter.renderer.guessed else self._painter.renderer.pose
         if self._painter.renderer.guessed:
             print(GUESSED, file=sys.stderr)
 

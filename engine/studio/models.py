@@ -10,6 +10,8 @@ from engine.config import Config
 from xdancer import weights
 from xdancer.errors import UserError
 from xdancer.music.frame import HOP
+from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH
+from xdancer.pose.mediapipe import MediaPipeDetector, installed
 from xdancer.renderer import reference
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def load_models(config: Config) -> Models:
         known = ", ".join(models.choreographer.styles) or "none"
         raise UserError(f"style: this choreographer has no {config.style!r}, only {known}")
     _rehearse(models, config.weights.choreographer)
-    return models if (pose := _brought(config)) is None else models.begun_from(pose)
+    return models if (pose := _posed(config)) is None else models.begun_from(pose)
 
 
 def _rehearse(models: Models, name: str) -> None:
@@ -72,11 +74,20 @@ def _rehearse(models: Models, name: str) -> None:
         raise UserError(f"choreographer {name!r} does not fit this version of xdancer ({reason})") from None
 
 
-def _brought(config: Config) -> np.ndarray | None:
-    """The pose of the person that the renderer brings along, if it is to draw that one."""
-    if config.renderer != "diffusion" or config.reference is not None or weights.elsewhere(config.weights.renderer):
+def _posed(config: Config) -> np.ndarray | None:
+    """The pose of who is to be drawn, in their picture, where it is known or there is a detector to find it."""
+    if config.renderer != "diffusion":
         return None
-    return reference.own(weights.find("renderer", config.weights.renderer))[1]
+    if config.reference is None:
+        if weights.elsewhere(config.weights.renderer):
+            return None
+        return reference.own(weights.find("renderer", config.weights.renderer))[1]
+    if not installed():
+        return None
+    try:
+        return MediaPipeDetector().detect(reference.load(config.reference, CANVAS_HEIGHT, CANVAS_WIDTH))
+    except UserError:  # whoever draws the person says what is wrong with their picture
+        return None
 
 
 def check_renderer(config: Config) -> None:

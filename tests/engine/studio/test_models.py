@@ -3,13 +3,18 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from models import tiny_renderer
+from PIL import Image
 
 from engine.config import load
 from engine.params import Params
+from engine.studio import models
 from engine.studio.models import load_models
 from engine.studio.studio import Studio
+from xdancer.errors import UserError
 from xdancer.music.demo import click_track
+from xdancer.pose.detector import standing
 from xdancer.renderer.reference import own
 from xdancer.tokenizer import PoseTokenizer
 
@@ -21,7 +26,40 @@ def test_the_dance_begins_in_the_pose_and_with_the_build_of_who_is_drawn(tmp_pat
     _, pose = own(tmp_path)
     seen = pose[:18, 2] > 0
     far = {}
-    for name, models in (("person", person), ("nobody", nobody)):
-        frames = Studio(models, Params(seed=3)).push(click_track(1.0).samples, draw=False)
+    for name, which in (("person", person), ("nobody", nobody)):
+        frames = Studio(which, Params(seed=3)).push(click_track(1.0).samples, draw=False)
         far[name] = np.abs(frames[0].pose[:18] - pose[:18])[seen, :2].mean()
     assert far["person"] < 20 and far["person"] < 0.5 * far["nobody"]
+
+
+class Detector:
+    """Finds the same person everywhere, or nobody."""
+
+    def __init__(self, pose: np.ndarray | None) -> None:
+        self._pose = pose
+
+    def __call__(self) -> "Detector":
+        return self
+
+    def detect(self, picture: np.ndarray) -> np.ndarray:
+        assert picture.shape == (896, 512, 3)
+        if self._pose is None:
+            raise UserError("nobody is to be seen")
+        return self._pose
+
+
+def test_it_begins_in_the_pose_of_a_picture_where_a_detector_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = PoseTokenizer.from_pretrained()
+    tiny_renderer(tmp_path, tokenizer)
+    Image.new("RGB", (128, 224)).save(tmp_path / "me.png")
+    config = load(None, ["renderer=diffusion", f"weights.renderer={tmp_path}", f"reference={tmp_path / 'me.png'}"])
+    monkeypatch.setattr(models, "installed", lambda: True)
+    monkeypatch.setattr(models, "MediaPipeDetector", Detector(standing()))
+    found = load_models(config).start
+    assert np.abs(tokenizer.decode(found)[0, :18, :2] - standing()[:18, :2]).mean() < 10
+    monkeypatch.setattr(models, "MediaPipeDetector", Detector(None))
+    assert load_models(config).start is None
+    monkeypatch.setattr(models, "installed", lambda: False)
+    assert load_models(config).start is None
