@@ -10,6 +10,7 @@ from engine.config import Config
 from xdancer import weights
 from xdancer.errors import UserError
 from xdancer.music.frame import HOP
+from xdancer.pose.detector import whole
 from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH
 from xdancer.pose.mediapipe import MediaPipeDetector, installed
 from xdancer.renderer import reference
@@ -85,9 +86,10 @@ def _posed(config: Config) -> np.ndarray | None:
     if not installed():
         return None
     try:
-        return MediaPipeDetector().detect(reference.load(config.reference, CANVAS_HEIGHT, CANVAS_WIDTH))
+        pose = MediaPipeDetector().detect(reference.load(config.reference, CANVAS_HEIGHT, CANVAS_WIDTH))
     except UserError:  # whoever draws the person says what is wrong with their picture
         return None
+    return pose if whole(pose) else None  # half a person would be half a dancer all night
 
 
 def check_renderer(config: Config) -> None:

@@ -15,6 +15,8 @@ UPRIGHT = {
     "right_hip": (213, 445), "right_knee": (208, 632), "right_ankle": (206, 812),
     "left_hip": (299, 445), "left_knee": (304, 632), "left_ankle": (306, 812),
 }  # fmt: skip
+BODY = ("neck", "right_hip", "left_hip", "right_knee", "left_knee", "right_ankle", "left_ankle")
+SEEN = 0.3  # confidence from which a joint is there
 HANDS = {"right": (134, 480), "left": (378, 480)}
 
 
@@ -22,6 +24,11 @@ class PoseDetector(Protocol):
     def detect(self, picture: np.ndarray) -> np.ndarray:
         """The pose (60, 3) of the person in a picture, uint8 (H, W, 3), in its px. Raises UserError where nobody is."""
         ...
+
+
+def whole(pose: np.ndarray) -> bool:
+    """Whether all of a person, (60, 3), is to be seen, from the neck down to the ankles."""
+    return bool((pose[[INDEX[name] for name in BODY], 2] >= SEEN).all())
 
 
 def standing() -> np.ndarray:

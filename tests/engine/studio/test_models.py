@@ -15,6 +15,7 @@ from engine.studio.studio import Studio
 from xdancer.errors import UserError
 from xdancer.music.demo import click_track
 from xdancer.pose.detector import standing
+from xdancer.pose.layout import INDEX
 from xdancer.renderer.reference import own
 from xdancer.tokenizer import PoseTokenizer
 
@@ -59,7 +60,11 @@ def test_it_begins_in_the_pose_of_a_picture_where_a_detector_finds_it(
     monkeypatch.setattr(models, "MediaPipeDetector", Detector(standing()))
     found = load_models(config).start
     assert np.abs(tokenizer.decode(found)[0, :18, :2] - standing()[:18, :2]).mean() < 10
-    monkeypatch.setattr(models, "MediaPipeDetector", Detector(None))
-    assert load_models(config).start is None
+    half = standing()
+    half[INDEX["left_knee"], 2] = half[INDEX["left_ankle"], 2] = 0
+    for unusable in (half, None):
+        monkeypatch.setattr(models, "MediaPipeDetector", Detector(unusable))
+        assert load_models(config).start is None
+    monkeypatch.setattr(models, "MediaPipeDetector", Detector(standing()))
     monkeypatch.setattr(models, "installed", lambda: False)
     assert load_models(config).start is None
