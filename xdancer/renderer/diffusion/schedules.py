@@ -66,7 +66,9 @@ class Rolling:
     Each pass takes every chunk one level down, finishes the oldest, and makes room for the next: `size` frames are
     `levels` chunks, and every frame goes through all levels once. The first chunk of a dance goes through its levels at
     once, alone, so that a picture is there as soon as one chunk is; until the window is full it stays, clean, before
-    the others. State is kept here, apart from weights. Raises ValueError where `levels` does not divide `size`.
+    the others. Where one pass is all, nothing is to be made of the noise, which would only make the picture shimmer:
+    frames begin as its mean. State is kept here, apart from weights. Raises ValueError where `levels` does not divide
+    `size`.
     """
 
     def __init__(self, denoise: Denoise, schedule: NoiseSchedule, size: int = WINDOW, levels: int = LEVELS) -> None:
@@ -84,6 +86,8 @@ class Rolling:
         in order, n = 0 or a chunk."""
         if len(noise) != self.chunk or len(conditions) != self.chunk:
             raise ValueError(f"chunks have {self.chunk} frames, not {len(noise)}")
+        if len(self._timesteps) == 2:
+            noise = torch.zeros_like(noise)
         first = self._latents is None
         self._latents = noise if self._latents is None else torch.cat([self._latents, noise])
         self._conditions += conditions

@@ -114,6 +114,15 @@ def test_a_frame_out_of_the_window_is_what_its_own_steps_make_of_it() -> None:
     torch.testing.assert_close(made, want)
 
 
+@pytest.mark.parametrize(("levels", "alike"), [(1, True), (2, False)])
+def test_in_one_pass_the_noise_says_nothing_and_in_more_it_does(levels: int, alike: bool) -> None:
+    def made(seed: int) -> torch.Tensor:
+        rolling = Rolling(Recorder(), NoiseSchedule(), levels=levels)
+        return rolling.push(noise(seed, rolling.chunk), [*range(rolling.chunk)])
+
+    assert torch.equal(made(0), made(100)) == alike
+
+
 def test_state_is_apart_from_the_network() -> None:
     network, schedule = Recorder(), NoiseSchedule()
     one, two = Rolling(network, schedule), Rolling(network, schedule)
