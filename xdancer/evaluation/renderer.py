@@ -102,7 +102,7 @@ def report(result: dict[str, Any]) -> str:
 
 
 def _minutes(result: dict[str, Any]) -> list[str]:
-    lines = [f"a minute of dance {result['minutes']} times, {result['passes']} passes, every {result['stride']}. frame"]
+    lines = [f"a minute of dance {result['minutes']} times; passes: {result['passes']}, stride: {result['stride']}"]
     lines.append("minute   red  green   blue   contrast (red, green, blue)   resident MB")
     for turn in result["turns"]:
         colours = " ".join(f"{value:6.2f}" for value in (*turn["colour"], *turn["contrast"]))
