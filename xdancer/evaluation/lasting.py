@@ -12,23 +12,22 @@ from xdancer.pose.layout import FPS
 
 if TYPE_CHECKING:
     from xdancer.renderer import Renderer
+    from xdancer.tokenizer import PoseTokenizer
 
 MINUTE = 60 * FPS  # frames
 TINGE, GROWTH = 2.0, 1.0  # goals: levels of 255 that a colour may drift; MB of memory a minute
 SETTLED = 0.25  # share of the minutes after which memory is judged
 
 
-def danced(tokenizer: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def danced(tokenizer: "PoseTokenizer", seed: int) -> tuple[np.ndarray, np.ndarray]:
     """A minute of the shipped dancer to the looped demo: tokens (1800, 5, 6) and poses (1800, 60, 3)."""
     from xdancer.choreographer import Choreographer
     from xdancer.evaluation.stamina import looped
     from xdancer.music import MusicAnalyzer
-    from xdancer.tokenizer import PoseTokenizer
 
-    codes = PoseTokenizer.from_pretrained(tokenizer)
-    analyzer, stream = MusicAnalyzer(), Choreographer.from_pretrained("live", codes).stream(seed=seed)
+    analyzer, stream = MusicAnalyzer(), Choreographer.from_pretrained("live", tokenizer).stream(seed=seed)
     tokens = np.concatenate([stream.step(analyzer.push(samples)).tokens for samples in looped().play(60)])[:MINUTE]
-    return tokens, codes.decode(tokens)
+    return tokens, tokenizer.decode(tokens)
 
 
 def lasting(
