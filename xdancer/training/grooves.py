@@ -1,7 +1,8 @@
 """Random songs of drum samples and plain synthesis on a known grid: what a DJ plays and MIDI songs lack.
 
-Four-to-the-floor with hats between the beats, broken beats, half-time, reggaeton, shuffles; bass and chords on and off
-the beat; breakdowns without drums, fills, entries layer by layer.
+Four-to-the-floor with hats between the beats, broken beats, half-time, reggaeton, shuffles; bass, chords and tunes on
+and off the beat; breakdowns without drums or with the off-beat's hats alone, fills, entries layer by layer. Where the
+drums do not tell the bar, the harmony does: it changes at the bar line.
 """
 
 from pathlib import Path
@@ -163,13 +164,8 @@ class Groove:
         self._tick = kit["tick"][rng.integers(len(kit["tick"]))]
         self._key = float(rng.uniform(40.0, 70.0))
         self._bass = self._bass_line(pattern[0])
-        self._stabs = _strokes(
-            str(
-                rng.choice(
-                    ["................", "9...............", "..9...9...9...9.", "9..9..9...9..9..", "9.......9......."]
-                )
-            )
-        )
+        self._stabs = self._phrase(("9...............", "..9...9...9...9.", "9..9..9...9..9..", "9.......9......."))
+        self._tune = self._phrase(("9.9.9.9.9.9.9.9.", "9..9..9..9..9..9"))
         self._parts(bars, pattern)
         self.sound /= max(float(np.abs(self.sound).max()), 1e-6)
 
@@ -177,12 +173,15 @@ class Groove:
         """Sections of 2 to 8 bars, each with some of the voices."""
         rng, first = self._rng, 0
         chords = rng.choice([0, 3, 5, 7, 8, 10], size=4)
+        held = rng.random() < 0.5  # whether chords are held through the bar, as pads are, beside being struck
+        swell = float(rng.uniform(0.005, 0.3))
         while first < bars:
             length = int(rng.choice([2, 4, 4, 8]))
             on = rng.random(4) < (0.9, 0.88, 0.85, 0.8)
             bass, chord = rng.random() < 0.75, rng.random() < 0.65
-            if rng.random() < 0.12:  # breakdown
-                on[:], chord = rng.random(4) < 0.15, True
+            tune = rng.random() < 0.3
+            if rng.random() < 0.15:  # breakdown, at times with the hats alone
+                on[:], chord = rng.random(4) < (0.1, 0.1, 0.35, 0.35), True
             for bar in range(first, min(first + length, bars)):
                 start = self.beats[0] + bar * 240.0 / self.tempo
                 fill = bar == first + length - 1 and rng.random() < 0.5
@@ -193,6 +192,11 @@ class Groove:
                 if chord:
                     for ratio in (4.0, 4.0 * 2.0 ** (rng.choice([3, 4]) / 12.0), 6.0):
                         self._play(start, self._stabs, root * ratio, 0.14, 2.5)
+                        if held:
+                            self._play(start, _strokes("9..............."), root * ratio, 0.1, 16.0, swell)
+                if tune:
+                    pitch = 8.0 * 2.0 ** (rng.choice([0, 3, 5, 7]) / 12.0)
+                    self._play(start, self._tune, root * pitch, 0.08, 2.0)
                 if bar == first and rng.random() < 0.5:
                     crash = self._kit["crash"][rng.integers(len(self._kit["crash"]))]
                     self._mix(start, 0.4 * crash)
@@ -224,10 +228,19 @@ class Groove:
             ".999.999.999.999",
             "9...............",
         )
-        return _strokes(str(self._rng.choice(lines)))
+        return self._phrase(lines)
 
-    def _play(self, start: float, strokes: np.ndarray, hertz: float, loud: float, sixteenths: float) -> None:
-        """Decaying tones with a few harmonics on the strokes."""
+    def _phrase(self, lines: tuple[str, ...]) -> np.ndarray:
+        """Strokes of a bar: one of these lines, or as often any at all, the same in every bar."""
+        rng = self._rng
+        if rng.random() < 0.5:
+            return _strokes(str(rng.choice(lines)))
+        return (rng.random(16) < rng.uniform(0.15, 0.5)) * rng.uniform(0.6, 1.0, 16)
+
+    def _play(
+        self, start: float, strokes: np.ndarray, hertz: float, loud: float, sixteenths: float, swell: float = 0.004
+    ) -> None:
+        """Decaying tones with a few harmonics on the strokes, that take `swell` seconds to set in."""
         step = 15.0 / self.tempo
         hits = [int(k) for k in np.flatnonzero(strokes)]
         if not hits:
@@ -235,7 +248,7 @@ class Groove:
         hold = step * (16.0 if len(hits) == 1 else sixteenths)
         t = np.arange(int(hold * SAMPLE_RATE), dtype=np.float32) / SAMPLE_RATE
         tone = sum(np.sin(2.0 * np.pi * hertz * k * t) / k for k in range(1, 6))
-        tone = tone * np.exp(-t / hold * 2.0) * np.minimum(1.0, t / 0.004) * np.minimum(1.0, (hold - t) / 0.01)
+        tone = tone * np.exp(-t / hold * 2.0) * np.minimum(1.0, t / swell) * np.minimum(1.0, (hold - t) / 0.01)
         for k in hits:
             self._mix(self._at(start, k), loud * strokes[k] * tone.astype(np.float32))
 
