@@ -28,7 +28,11 @@ STEP_RATE = HOP_RATE / STEP_HOPS
 
 
 class BeatsConfig(BaseModel):
-    """Everything a run depends on beside the raw data."""
+    """Everything a run depends on beside the raw data.
+
+    `bar_weight`: how much it counts to tell downbeats from other beats, where to tell beats from none counts 1.
+    `start`: a network of the same shape to begin with, by name or folder.
+    """
 
     model_config = ConfigDict(extra="forbid")
     name: str
@@ -40,6 +44,8 @@ class BeatsConfig(BaseModel):
     grooves: int = Field(default=240, ge=4)
     groove_share: float = Field(default=0.4, ge=0, le=1)
     on_grid: float = Field(default=0.9, ge=0, le=1)
+    bar_weight: float = Field(default=1.0, ge=0)
+    start: str | None = None
     learning_rate: float = Field(default=3e-3, gt=0)
     warmup: int = 50
     width: int = 64
@@ -107,6 +113,8 @@ def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[
     network = BeatNetwork(config.width, config.hidden, config.dropout)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
     first = 0
+    if config.start:
+        network.load_state_dict(weights.load(weights.find("beats", config.start))[0])
     if saved := load_checkpoint(folder / "last.pt"):
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -117,7 +125,8 @@ def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
         network.train()
-        loss = loss_of(network, draw_batch(sets["train"], config, np.random.default_rng([config.seed, step])))
+        batch = draw_batch(sets["train"], config, np.random.default_rng([config.seed, step]))
+        loss = loss_of(network, batch, config.bar_weight)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -137,15 +146,18 @@ def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[
     return {"steps": config.steps, "val_loss": val, "weights": str(out)}
 
 
-def loss_of(network: BeatNetwork, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """Cross entropy after the first second; where no bar is known, beats of either kind count as one."""
+def loss_of(
+    network: BeatNetwork, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], bar_weight: float = 1.0
+) -> torch.Tensor:
+    """Cross entropy after the first second, of beat or none plus `bar_weight` that of downbeat or other beat; where no
+    bar is known, the first alone."""
     bands, wanted, barred = batch
     skip = round(STEP_RATE)
     likely = torch.log_softmax(network(network_inputs(bands))[:, skip:], dim=-1)
     wanted = wanted[:, skip:]
     full = -(wanted * likely).sum(-1)
     either = -(wanted[..., 0] * likely[..., 0] + (1 - wanted[..., 0]) * torch.logsumexp(likely[..., 1:], -1))
-    return torch.where(barred[:, None], full, either).mean()
+    return (either + bar_weight * barred[:, None] * (full - either)).mean()
 
 
 class Piece:

@@ -99,6 +99,28 @@ def test_where_no_bar_is_known_both_kinds_of_beat_count_as_one() -> None:
         )
 
 
+def test_the_bar_weight_weighs_what_tells_downbeats_from_beats() -> None:
+    torch.manual_seed(2)
+    network, bands = beats.BeatNetwork(8, 8).eval(), torch.rand(1, 400, N_BANDS)
+    wanted, barred = torch.from_numpy(beats.targets(np.arange(7) * 0.5, 200, 2))[None], torch.tensor([True])
+    with torch.no_grad():
+        none, plain, double = (float(beats.loss_of(network, (bands, wanted, barred), w)) for w in (0.0, 1.0, 2.0))
+        unbarred = float(beats.loss_of(network, (bands, wanted, ~barred)))
+    assert none == pytest.approx(unbarred)
+    assert double - plain == pytest.approx(plain - none, rel=1e-3)
+    assert plain > none
+
+
+def test_a_run_may_start_from_a_network(tmp_path: Path) -> None:
+    songs = [piece(tmp_path / "100.npz", 100.0)]
+    sets = {"train": songs, "val": songs}
+    beats.fit(config(tmp_path / "first", steps=4), sets, tmp_path / "given")
+    still = {"steps": 1, "learning_rate": 1e-12, "start": str(tmp_path / "given"), "seed": 9}
+    beats.fit(config(tmp_path / "second", **still), sets, tmp_path / "after")
+    given, after = load_arrays(tmp_path / "given")[0], load_arrays(tmp_path / "after")[0]
+    assert all(np.array_equal(given[key], after[key]) for key in given)
+
+
 def test_grooves_strike_on_their_grid() -> None:
     rng = np.random.default_rng(3)
     click = np.exp(-np.arange(2400) / 200.0).astype(np.float32)
