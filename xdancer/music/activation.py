@@ -14,6 +14,7 @@ from xdancer.weights import find, load_arrays
 
 STEP_HOPS = 2  # hops of the spectrum a step of the network
 N_INPUTS = (1 + STEP_HOPS) * N_BANDS
+SHUT = np.float32(80.0)  # below minus this a gate is 0 and its exponential would overflow
 
 
 class BeatNet:
@@ -54,7 +55,7 @@ class BeatNet:
         w, h, n = self._weights, self._hidden[layer], self._size
         fed = w[f"{name}.weight_ih_l0"] @ x + w[f"{name}.bias_ih_l0"]
         kept = w[f"{name}.weight_hh_l0"] @ h + w[f"{name}.bias_hh_l0"]
-        gates = 1.0 / (1.0 + np.exp(-(fed[: 2 * n] + kept[: 2 * n])))
+        gates = 1.0 / (1.0 + np.exp(np.minimum(-(fed[: 2 * n] + kept[: 2 * n]), SHUT)))
         new = np.tanh(fed[2 * n :] + gates[:n] * kept[2 * n :])
         self._hidden[layer] = new + gates[n:] * (h - new)
         return self._hidden[layer]
