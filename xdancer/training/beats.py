@@ -31,7 +31,7 @@ class BeatsConfig(BaseModel):
     """Everything a run depends on beside the raw data.
 
     `bar_weight`: how much it counts to tell downbeats from other beats, where to tell beats from none counts 1.
-    `start`: a network of the same shape to begin with, by name or folder.
+    `begin`: a network of the same shape to begin with, by name or folder.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -45,7 +45,7 @@ class BeatsConfig(BaseModel):
     groove_share: float = Field(default=0.4, ge=0, le=1)
     on_grid: float = Field(default=0.9, ge=0, le=1)
     bar_weight: float = Field(default=1.0, ge=0)
-    start: str | None = None
+    begin: str | None = None
     learning_rate: float = Field(default=3e-3, gt=0)
     warmup: int = 50
     width: int = 64
@@ -113,8 +113,8 @@ def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[
     network = BeatNetwork(config.width, config.hidden, config.dropout)
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
     first = 0
-    if config.start:
-        network.load_state_dict(weights.load(weights.find("beats", config.start))[0])
+    if config.begin:
+        network.load_state_dict(weights.load(weights.find("beats", config.begin))[0])
     if saved := load_checkpoint(folder / "last.pt"):
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])

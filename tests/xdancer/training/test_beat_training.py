@@ -115,7 +115,7 @@ def test_a_run_may_start_from_a_network(tmp_path: Path) -> None:
     songs = [piece(tmp_path / "100.npz", 100.0)]
     sets = {"train": songs, "val": songs}
     beats.fit(config(tmp_path / "first", steps=4), sets, tmp_path / "given")
-    still = {"steps": 1, "learning_rate": 1e-12, "start": str(tmp_path / "given"), "seed": 9}
+    still = {"steps": 1, "learning_rate": 1e-12, "begin": str(tmp_path / "given"), "seed": 9}
     beats.fit(config(tmp_path / "second", **still), sets, tmp_path / "after")
     given, after = load_arrays(tmp_path / "given")[0], load_arrays(tmp_path / "after")[0]
     assert all(np.array_equal(given[key], after[key]) for key in given)
