@@ -13,7 +13,7 @@ import numpy as np
 from engine.bench import memory
 
 PASSES = 10
-PARTS = ("unet", "reference", "motion", "autoencoder")
+PARTS = ("unet", "reference", "motion", "body", "autoencoder")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

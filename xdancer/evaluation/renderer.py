@@ -2,9 +2,9 @@
 
 Figures on windows of 16 frames: PSNR and SSIM on the person, flicker (how much more neighbouring frames differ than the
 true ones do) and seams (how much worse frames follow each other where windows join), for the offline schedule, the live
-one and one pass, beside the true frames through the autoencoder, the reference carried limb by limb without the
-networks, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs. `--stamina` asks
-something else: whether the pictures stay as they were.
+one and one pass, beside the true frames through the autoencoder, the reference carried to each pose without being
+bettered, the same where the body's surface is known exactly, and the reference repeated. With `--limbs` also where a
+foreign detector finds the limbs. `--stamina` asks something else: whether the pictures stay as they were.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from xdancer.evaluation.limbs import limb_error, summed
 from xdancer.evaluation.report import goal_lines
 from xdancer.pose.detector import PoseDetector
 from xdancer.pose.mediapipe import MediaPipeDetector
+from xdancer.renderer.diffusion.body import Surface
 from xdancer.renderer.diffusion.carry import carried, cut_out
 from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
 from xdancer.renderer.diffusion.renderer import load
@@ -31,10 +32,11 @@ from xdancer.renderer.diffusion.schedules import LEVELS, ONCE, WINDOW, windows
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.samples import drawn, rolled
-from xdancer.training.renderer.scenes import Scenes, gathered
+from xdancer.training.renderer.scenes import Scene, Scenes, gathered
 
 FRAMES = 2 * WINDOW  # drawn of each scene, so that the live window rolls
-WAYS = ("offline", "live", "one pass", "coded", "carried", "reference")
+WAYS = ("offline", "live", "one pass", "coded", "carried", "exact", "reference")
+CERTAIN = 12.0  # the logit of what is known
 SSIM_SIDE = 7  # px
 STRIP = 8  # frames of a film strip
 
@@ -119,6 +121,7 @@ def evaluate(
     also where it finds limbs, in the truth as well."""
     device = next(model.parameters()).device
     darkroom = Darkroom(scenes.wardrobe, *model.shape.size, device)
+    surfaces = Darkroom(scenes.wardrobe, *model.shape.size, device, fine=1)
     scores: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     limbs: dict[str, list[dict[str, Any]]] = {way: [] for way in ("truth", *WAYS)}
     joins = {
@@ -133,12 +136,14 @@ def evaluate(
         reference, true, mask = pictures[0, :1], pictures[0, 1:], person[0, 1:, 0].cpu().numpy()
         told, placed = scene["tokens"][0], scene["poses"][0]
         posed = (reference, scene["posed"].to(device))
+        moved = model.carried(model.look(*posed), scene["poses"].to(device))
         made = {
             "offline": drawn(model, posed, told, placed, steps, number),
             "live": rolled(model, posed, told, placed, number),
             "one pass": rolled(model, posed, told, placed, number, levels=1, chunk=ONCE),
             "coded": model.autoencoder.decode(model.autoencoder.encode(true)),
-            "carried": carried(cut_out(*posed), scene["poses"].to(device))[0][0],
+            "carried": moved.pictures[0] if moved is not None else reference.expand_as(true),
+            "exact": _carried_exactly(surfaces, scene, reference),
             "reference": reference.expand_as(true),
         }
         seen = to_pictures(true)
@@ -157,6 +162,15 @@ def evaluate(
     ways = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in scores.items()}
     found = {"limbs": {way: summed(each) for way, each in limbs.items()}} if detector else {}
     return {"scenes": count, "frames": scenes.frames, "steps": steps, "ways": ways, **found}
+
+
+def _carried_exactly(darkroom: Darkroom, scene: Scene, reference: torch.Tensor) -> torch.Tensor:
+    """The reference (1, 3, H, W) carried to a scene's frames (F, 3, H, W) over the surfaces that the darkroom knows: as
+    far as a network that tells them could come."""
+    places, there = darkroom.surfaces(scene)
+    shown = torch.where(there > 0, CERTAIN, -CERTAIN)
+    cutout = cut_out(reference, Surface(shown[:, 0], places[:, 0]))
+    return carried(cutout, Surface(shown[:, 1:], places[:, 1:]))[0][0]
 
 
 def score(true: np.ndarray, made: np.ndarray, person: np.ndarray, joins: Sequence[int] = ()) -> dict[str, float]:

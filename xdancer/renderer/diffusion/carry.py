@@ -1,169 +1,145 @@
-"""The reference picture carried to another pose, limb by limb, as a cut-out figure is moved: a first guess of the
-person for the networks to better, from the reference's own pose. What a few thousand steps of training cannot teach an
-attention, where in the reference each limb is to be looked up, is known here (Liquid Warping, arXiv 1909.12224).
+"""The reference picture carried to another pose: a first guess of the person for the networks to better.
+
+`body.py` tells of two poses which place of the body each pixel shows. What the reference shows of a place is put where
+the place is now (texture transfer over a canonical surface, DensePose Transfer, arXiv 1809.01995); what it does not
+show of a person is filled in from what is next to it on the body.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xdancer.pose.layout import CANVAS_WIDTH, INDEX
+from xdancer.renderer.diffusion.body import Surface
 
-# Points that limbs run between, as means of joints: (name, joints).
-POINTS: dict[str, tuple[str, ...]] = {
-    "neck": ("neck",), "hips": ("right_hip", "left_hip"),
-    "head": ("nose", "right_eye", "left_eye", "right_ear", "left_ear"),
-    **{f"{side}_{joint}": (f"{side}_{joint}",) for side in ("right", "left")
-       for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")},
-    **{f"{side}_hand": tuple(f"{side}_{finger}_1" for finger in ("index", "middle", "ring", "little"))
-       for side in ("right", "left")},
-}  # fmt: skip
-PLACES = {name: place for place, name in enumerate(POINTS)}
-
-
-@dataclass(frozen=True)
-class Limb:
-    """From one point to another. radius: half its width, and beyond: how far it goes on past its end, both in the size
-    of the figure; front: how much it hides others."""
-
-    start: str
-    end: str
-    radius: float
-    beyond: float = 0.0
-    front: float = 0.0
-
-
-def _pairs(start: str, end: str, radius: float, beyond: float, front: float) -> tuple[Limb, Limb]:
-    return (
-        Limb(f"right_{start}", f"right_{end}", radius, beyond, front),
-        Limb(f"left_{start}", f"left_{end}", radius, beyond, front),
-    )
-
-
-LIMBS = (
-    Limb("hips", "neck", 0.45, 0.0, -0.2),
-    Limb("neck", "head", 0.36, 0.35, 0.3),
-    *_pairs("shoulder", "elbow", 0.19, 0.0, 0.1),
-    *_pairs("elbow", "wrist", 0.16, 0.0, 0.5),
-    *_pairs("wrist", "hand", 0.18, 0.15, 0.6),
-    *_pairs("hip", "knee", 0.30, 0.0, 0.0),
-    *_pairs("knee", "ankle", 0.22, 0.25, 0.0),
-)
-SIZED = tuple(k for k, limb in enumerate(LIMBS) if "hand" not in limb.end and limb.end != "head")
-STARTS = tuple(PLACES[limb.start] for limb in LIMBS)
-ENDS = tuple(PLACES[limb.end] for limb in LIMBS)
-SEEN = 0.3  # confidence of a joint that a limb may hang on
-SHORTEST = 0.25  # of its length in the reference: a limb that points at the camera is not squeezed further
-EDGE = 1.15  # radii from a limb at which the figure ends
+LOW, HIGH = (-0.54, -0.02, -0.16), (0.54, 1.04, 0.20)  # of the space that bodies are in, statures
+CELLS = (70, 68, 24)  # across, up and deep: of about 1/65 of a stature
 APART = 0.06, 0.18  # colours in [-1, 1] that may be the room's, and that surely are not
-ROUND = -0.7  # nearness from which a pixel is room for sure: cloth and hair stand off the limbs
-SOFT = 0.2  # nearness over which the figure fades into the room
-SPAN = 0.72  # between the shoulders of a figure seen from the front, in its size
-REACHES = {"ankle": 0.6, "hand": 0.45, "head": 0.65}  # of what is at the ends of limbs, in the figure's size
-TORSO = 0
-NOWHERE = -1e9
-MASKS = 3  # beside the latents: how near a limb is, whether its place in the reference shows that limb, where it stood
+DOUBT = 0.1  # of what the reference shows of a place
+LEAST = 0.15  # likelihood from which a pixel may be person
+EDGE = 0.01  # what a pixel at the edge of the person counts beside one within
+MIRRORED = 0.1  # what the other side of the body counts
+ENOUGH = 0.05  # weight of pixels from which a cell is known
+NEXT = 0.03  # statures: a place that is so far from what was looked for is another
+FIRM = 1.5  # edges are drawn firmer than they are known: a blurred one is right on average and never looks it
+MARGIN = 0.07  # of the picture's width: so far around the person their cloth and hair may be
+BESIDE = 0.025  # of the picture's width: so far beside a person it is not yet sure that there is only the room
+RIM = 0.008  # of the picture's width: so wide is the edge where colours of person and room mix
+MASKS = 3  # beside the latents: where the person is, whether the reference shows what is there, where they stood
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """What is kept of reference pictures (B, 3, H, W): themselves, the room without the person, and their limbs.
+    """What is kept of reference pictures (B, 3, H, W): themselves; which of their pixels are within the person for
+    sure, and which are of them at all as far as colours tell (B, 2, H, W); the room without the person; which place of
+    the body each pixel shows (B, 3, H, W); how much of each is person (B, 1, H, W); and the body's space of cells.
 
-    solid: (B, 1, H, W), from 0 where the room shows to 1 where the person does, as far as colours tell them apart.
-    limbs: (B, H, W) number of the limb each pixel belongs to, -1 for none. figure: of the people, leading axes (B, 1).
+    cells: (B, 7, Z, Y, X), for each cell its colour; where in the picture it is seen, from -1 to 1 as `grid_sample`
+    counts; how much of it is person and not room; and how surely it is seen.
     """
 
     pictures: Tensor
+    sure: Tensor
     room: Tensor
-    solid: Tensor
-    limbs: Tensor
-    figure: "Figure"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """Where the limbs of people are. starts, ends: (..., L, 2) picture px. seen: (..., L). size: (...) px. girth:
-    (..., L), what of its radius a limb shows: a torso seen from the side is narrower."""
-
-    starts: Tensor
-    ends: Tensor
-    seen: Tensor
-    size: Tensor
-    girth: Tensor
-
-    @property
-    def length(self) -> Tensor:
-        return (self.ends - self.starts).norm(dim=-1).clamp_min(1e-3)
+    places: Tensor
+    person: Tensor
+    cells: Tensor
 
 
 @dataclass(frozen=True)
 class Moved:
     """The reference in another pose, with any leading axes.
 
-    maps: (..., C + MASKS, h, w), its latents and masks. pictures: (..., 3, H, W). trusted: (..., 1, H, W), where they
-    show the limb that they should. away: (..., 1, H, W), where there is only the room.
+    maps: (..., C + MASKS, h, w), its latents and masks. pictures: (..., 3, H, W). away: (..., 1, H, W), where there is
+    only the room.
     """
 
     maps: Tensor
     pictures: Tensor
-    trusted: Tensor
     away: Tensor
 
     def __getitem__(self, key: Any) -> "Moved":
-        return Moved(self.maps[key], self.pictures[key], self.trusted[key], self.away[key])
+        return Moved(self.maps[key], self.pictures[key], self.away[key])
 
     @classmethod
     def stacked(cls, some: Sequence["Moved"]) -> "Moved":
-        parts = zip(*((m.maps, m.pictures, m.trusted, m.away) for m in some), strict=True)
+        parts = zip(*((m.maps, m.pictures, m.away) for m in some), strict=True)
         return cls(*(torch.stack(part) for part in parts))
 
 
-def cut_out(pictures: Tensor, poses: Tensor) -> Cutout:
-    """Reference pictures (B, 3, H, W) and the poses (B, 60, 3), in canvas px, of the people in them."""
-    figure = _figure(poses[:, None], pictures.shape[-1])
-    limbs, _, near, _ = (v[:, 0] for v in _assigned(figure, *pictures.shape[-2:]))
-    limbs = torch.where(near > 0, limbs, -1)
-    room = _room(pictures, (near < ROUND) & ~_at_ends(figure, *pictures.shape[-2:])[:, 0])
-    apart = F.avg_pool2d((pictures - room).abs().mean(1, keepdim=True), 3, 1, 1)
-    # Whoever wears the colours of the room is solid along the middle of their limbs all the same.
-    solid = torch.maximum((apart - APART[0]) / (APART[1] - APART[0]), (near[:, None] - 0.5) * 4).clamp(0, 1)
-    return Cutout(pictures, room, solid, limbs, figure)
+def cut_out(pictures: Tensor, surface: Surface) -> Cutout:
+    """Reference pictures (B, 3, H, W) and what is seen of the people in them (B, ..)."""
+    height, width = pictures.shape[-2:]
+    shown, places = (_enlarged(v, height, width) for v in (torch.sigmoid(surface.shown), surface.places))
+    room = _room(pictures, ~_near(shown)[:, 0])
+    apart, telling = _apart(pictures, room, shown)
+    evidence = 0.5 + (apart - 0.5) * telling
+    person = _weighed(shown, evidence)
+    # Whoever wears the colours of the room is solid in the middle all the same, though what they wear is not known.
+    sure = person * (1 - (1 - apart) * telling)
+    inner = _shrunk(sure, RIM)  # at the edge the colours of person and room mix
+    cells = _cells(pictures, places, EDGE * sure + inner, evidence, shown > LEAST)
+    return Cutout(pictures, torch.cat([inner, evidence], dim=1), room, places, person, cells)
 
 
-def carried(cutout: Cutout, poses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The references in poses (B, F, 60, 3): pictures (B, F, 3, H, W); masks (B, F, MASKS, H, W) in [0, 1]; and where
-    no limb is by far (B, F, 1, H, W)."""
-    frames, (height, width) = poses.shape[1], cutout.pictures.shape[-2:]
-    then, now = cutout.figure, _figure(poses, width)
-    scale = _scale(then, now)
-    now = replace(now, seen=now.seen & then.seen, size=then.size * scale)
-    limb, place, near, torso = _assigned(now, height, width)
-
-    def looked_up(sources: Tensor, limb: Tensor, place: Tensor, mode: str = "bilinear") -> Tensor:
-        grid = (_source(then, now, scale, limb, place) + 0.5) / place.new_tensor([width, height]) * 2 - 1
-        found = F.grid_sample(sources, grid.flatten(1, 2), mode, "border", align_corners=False)
-        return found.unflatten(2, (frames, height)).transpose(1, 2)
-
-    both = torch.cat([cutout.pictures, cutout.solid], dim=1)
-    front, back = looked_up(both, limb, place), looked_up(both, torch.full_like(limb, TORSO), torso[..., :2])
-    labels = looked_up(cutout.limbs[:, None].to(place), limb, place, "nearest")
-    away = (near[:, :, None] < ROUND).to(near)
-    near, behind = near[:, :, None].clamp(0, 1), torso[..., 2][:, :, None].clamp(0, 1)
-    # What shows round a limb is room, or the body behind it, and not what was round it in the reference.
-    scene = _over(back, behind, cutout.room[:, None])
-    right = ((labels == limb[:, :, None]) & (near > 0)).to(near) * front[:, :, 3:]
-    stood = (cutout.limbs >= 0).to(near)[:, None, None].expand_as(near)
-    return _over(front, near, scene), torch.cat([near, right, stood], dim=2), away
+def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
+    """The references where surfaces (B, F, ..) are: pictures (B, F, 3, H, W); masks (B, F, MASKS, H, W) in [0, 1]; and
+    how surely nobody is there (B, F, 1, H, W)."""
+    frames, (height, width) = surface.shown.shape[1], cutout.pictures.shape[-2:]
+    cells = _at(cutout.cells, _in_space(surface.places.transpose(1, 2)).permute(0, 2, 3, 4, 1)).transpose(1, 2)
+    told = torch.cat([torch.sigmoid(FIRM * surface.shown), surface.places, cells], dim=2)
+    told = _enlarged(told.flatten(0, 1), height, width).unflatten(0, (-1, frames))
+    shown, places, colours, there, solid, sure = told.split([1, 3, 3, 2, 1, 1], dim=2)
+    found = _at(
+        torch.cat([cutout.pictures, cutout.sure, cutout.places], dim=1), there.permute(0, 1, 3, 4, 2).flatten(1, 2)
+    )
+    found, inner, proof, shows = found.unflatten(2, (frames, height)).transpose(1, 2).split([3, 1, 1, 3], dim=2)
+    apart = (shows - places).square().sum(2, keepdim=True)
+    close = torch.exp(-apart / NEXT**2)
+    right = sure * close * (2 * inner).clamp_max(1)
+    person = _weighed(shown, torch.lerp(solid, proof, close))
+    pictures = torch.lerp(cutout.room[:, None], torch.lerp(colours, found, right), person)
+    stood = cutout.person[:, None].expand_as(person)
+    away = 1 - _mean(_highest(shown.flatten(0, 1), BESIDE), BESIDE).unflatten(0, shown.shape[:2])
+    return pictures, torch.cat([person, right * person, stood], dim=2), away
 
 
-def _over(layer: Tensor, near: Tensor, scene: Tensor) -> Tensor:
-    """Colours with solidity (..., 4, H, W) before a scene (..., 3, H, W)."""
-    shown = (near / SOFT).clamp(0, 1) * layer[..., 3:, :, :]
-    return shown * layer[..., :3, :, :] + (1 - shown) * scene
+def _cells(pictures: Tensor, places: Tensor, weight: Tensor, evidence: Tensor, possible: Tensor) -> Tensor:
+    """The cells of a `Cutout`, of the pixels (B, .., H, W) that are `possible`: their colours by `weight`, and on the
+    mean of neighbouring cells where they are and what `evidence` they give of somebody."""
+    height, width = pictures.shape[-2:]
+    x, y = (torch.arange(n, device=pictures.device) + 0.5 for n in (width, height))
+    at = torch.stack(torch.broadcast_tensors(x / width * 2 - 1, (y / height * 2 - 1)[:, None])).to(pictures)
+    at = at.expand(len(pictures), -1, -1, -1)
+    there = possible.to(pictures)
+    weight = weight * there
+    seen = _gathered(places, torch.cat([pictures * weight, weight], dim=1))
+    seen = seen + MIRRORED * seen.flip(-1)  # people are dressed alike at both sides
+    around = _gathered(places, torch.cat([at * there, evidence * there, there, weight], dim=1))
+    at, evidence, there, weight = F.avg_pool3d(around, 3, 1, 1).split([2, 1, 1, 1], dim=1)
+    solid = torch.where(there > ENOUGH, evidence / there.clamp_min(1e-6), 0.5)
+    sure = (weight / ENOUGH).clamp_max(1)
+    return torch.cat([_filled(seen[:, :3], seen[:, 3:]), at / there.clamp_min(1e-6), solid, sure], dim=1)
+
+
+def _apart(pictures: Tensor, room: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
+    """How far the colours of pixels (B, 1, H, W) are apart from the room's, 0 to 1; and how much that tells of whether
+    somebody is there (B, 1, 1, 1): as far as it tells the middle of the person, who is `shown`, from the room."""
+    wrong = F.avg_pool2d((pictures - room).abs().mean(1, keepdim=True), 3, 1, 1)
+    apart = ((wrong - APART[0]) / (APART[1] - APART[0])).clamp(0, 1)
+    within = (2 * _shrunk(shown, 2 * RIM) - 1).clamp(0, 1)
+    share = (apart * within).sum((1, 2, 3), keepdim=True) / within.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
+    return apart, share.square()
+
+
+def _weighed(shown: Tensor, evidence: Tensor) -> Tensor:
+    """How likely somebody is there, by what bodies look like (`shown`) and by what the reference shows (`evidence`, 0.5
+    where it says nothing): where people differ, as in hair and cloth, the body leaves it open, and this decides."""
+    there = shown * evidence.clamp(DOUBT, 1 - DOUBT)
+    return there / (there + (1 - shown) * (1 - evidence).clamp(DOUBT, 1 - DOUBT))
 
 
 class Carry(nn.Module):
@@ -178,105 +154,82 @@ class Carry(nn.Module):
         return self.convolution(carried)
 
 
-def _figure(poses: Tensor, width: int) -> Figure:
-    """The limbs of poses (..., 60, 3) in pictures of `width` px."""
-    places, seen = [], []
-    for joints in POINTS.values():
-        some = poses[..., [INDEX[name] for name in joints], :]
-        weight = (some[..., 2:] >= SEEN).to(poses)
-        places.append((some[..., :2] * weight).sum(-2) / weight.sum(-2).clamp_min(1))
-        # Some of the joints will do for a head or a hand, but hips are between two.
-        seen.append(weight.sum((-2, -1)) >= (2 if len(joints) == 2 else 1))
-    points, known = (torch.stack(places, -2) + 0.5) * (width / CANVAS_WIDTH) - 0.5, torch.stack(seen, -1)
-    starts, ends = points[..., STARTS, :], points[..., ENDS, :]
-    there = known[..., STARTS] & known[..., ENDS]
-    square = (ends - starts).square().sum(-1)[..., SIZED]
-    sized = there[..., SIZED].to(square)
-    size = ((square * sized).sum(-1) / sized.sum(-1).clamp_min(1)).sqrt().clamp_min(4.0)
-    right, left = PLACES["right_shoulder"], PLACES["left_shoulder"]
-    girth = torch.ones_like(starts[..., 0])
-    span = (points[..., right, :] - points[..., left, :]).norm(dim=-1) / (SPAN * size)
-    girth[..., TORSO] = torch.where(known[..., right] & known[..., left], span.clamp(0.5, 1.1), 1.0)
-    return Figure(starts, ends, there, size, girth)
+def _enlarged(values: Tensor, height: int, width: int) -> Tensor:
+    if values.shape[-2:] == (height, width):
+        return values
+    return F.interpolate(values, (height, width), mode="bilinear", align_corners=False)
 
 
-def _scale(then: Figure, now: Figure) -> Tensor:
-    """How many times as large as `then` (B, 1) figures are `now` (B, F), by the limbs seen in both."""
-    there = (then.seen & now.seen)[..., SIZED].to(now.size)
-    after, before = ((figure.length[..., SIZED].square() * there).sum(-1) for figure in (now, then))
-    return torch.where(before > 0, after / before.clamp_min(1e-6), 1.0).sqrt().clamp(0.2, 5.0)
+def _at(values: Tensor, grid: Tensor) -> Tensor:
+    return F.grid_sample(values, grid.to(values), "bilinear", "border", align_corners=False)
 
 
-def _assigned(figure: Figure, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """For each pixel: the number of the limb it belongs to (B, F, H, W); where on it, along from its start and aside,
-    (B, F, H, W, 2) px; how near it is (B, F, H, W): 1 on the limb's line, 0 at its edge, below that outside; and all
-    of that for the torso, which limbs are before, (B, F, H, W, 3)."""
-    x = torch.arange(width, device=figure.size.device, dtype=figure.size.dtype)
-    y = torch.arange(height, device=figure.size.device, dtype=figure.size.dtype)[:, None]
-    best = figure.size[..., None, None].new_full((*figure.size.shape, height, width), NOWHERE)
-    near, along, aside, which = best.clone(), torch.zeros_like(best), torch.zeros_like(best), torch.zeros_like(best)
-    for k, limb in enumerate(LIMBS):
-        start, end, length, seen, girth = (
-            v[..., k, :, None, None] if v.ndim > figure.seen.ndim else v[..., k, None, None]
-            for v in (figure.starts, figure.ends, figure.length, figure.seen, figure.girth)
-        )
-        size = figure.size[..., None, None]
-        (ux, uy) = ((end - start) / length[..., None, :, :]).unbind(-3)
-        dx, dy = x - start[..., 0, :, :], y - start[..., 1, :, :]
-        t, n = dx * ux + dy * uy, dx * uy - dy * ux
-        past = t.clamp_max(0) + (t - length - limb.beyond * size).clamp_min(0)
-        nearness = 1 - (n.square() + past.square()) / (limb.radius * EDGE * size * girth).square()
-        if k == TORSO:
-            torso = torch.stack([t, n, torch.where(seen, nearness, NOWHERE)], dim=-1)
-        score = torch.where(seen, nearness + limb.front * (nearness > 0), NOWHERE)
-        better = score > best
-        best = torch.where(better, score, best)
-        near, along = torch.where(better, nearness, near), torch.where(better, t, along)
-        aside, which = torch.where(better, n, aside), torch.where(better, float(k), which)
-    return which.long(), torch.stack([along, aside], dim=-1), near, torso
+def _near(shown: Tensor) -> Tensor:
+    """Whether somebody is around a pixel: (N, 1, H, W)."""
+    return _highest(shown, MARGIN) > 0.1
 
 
-def _at_ends(figure: Figure, height: int, width: int) -> Tensor:
-    """Where shoes, hands and hair may be, that no limb reaches: (B, F, H, W)."""
-    x = torch.arange(width, device=figure.size.device)
-    y = torch.arange(height, device=figure.size.device)[:, None]
-    there = torch.zeros((*figure.size.shape, height, width), dtype=torch.bool, device=figure.size.device)
-    for k, limb in enumerate(LIMBS):
-        reach = next((reach for end, reach in REACHES.items() if limb.end.endswith(end)), None)
-        if reach is not None:
-            dx, dy = (v - figure.ends[..., k, i, None, None] for i, v in ((0, x), (1, y)))
-            near = dx.square() + dy.square() < (reach * figure.size[..., None, None]).square()
-            there |= near & figure.seen[..., k, None, None]
-    return there
+def _shrunk(values: Tensor, share: float) -> Tensor:
+    return -_highest(-values, share)
 
 
-def _source(then: Figure, now: Figure, scale: Tensor, limb: Tensor, place: Tensor) -> Tensor:
-    """Where in the reference a `place` (B, F, H, W, 2) on `limb` (B, F, H, W) is: (B, F, H, W, 2) px."""
-    grown = scale[..., None]
-    shown = torch.maximum(now.length, SHORTEST * grown * then.length)
-    numbers = [then.length / shown, then.girth / (grown * now.girth), shown, 1 / grown, then.length]
-    unit = (then.ends - then.starts) / then.length[..., None]
-    values = [v.expand_as(now.length) for v in numbers]
-    values += [v[..., i].expand_as(now.length) for v in (then.starts, unit) for i in (0, 1)]
-    table = torch.stack(values, dim=-1)  # (B, F, L, 9)
-    rows = limb.flatten(2)[..., None].expand(-1, -1, -1, table.shape[-1])
-    stretch, aside, length, beyond, full, x, y, ux, uy = table.gather(2, rows).unflatten(2, limb.shape[2:]).unbind(-1)
-    t, n = place.unbind(-1)
-    t = torch.where(t > length, full + (t - length) * beyond, t * stretch)
-    n = n * aside
-    return torch.stack([x + t * ux + n * uy, y + t * uy - n * ux], dim=-1)
+def _mean(values: Tensor, share: float) -> Tensor:
+    """The mean of the values (N, 1, H, W) up to a `share` of the width to every side."""
+    reach = max(1, round(share * values.shape[-1]))
+    columns = F.avg_pool2d(values, (2 * reach + 1, 1), 1, (reach, 0), count_include_pad=False)
+    return F.avg_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach), count_include_pad=False)
+
+
+def _highest(values: Tensor, share: float) -> Tensor:
+    """The highest of the values (N, 1, H, W) up to a `share` of the width to every side."""
+    reach = max(1, round(share * values.shape[-1]))
+    columns = F.max_pool2d(values, (2 * reach + 1, 1), 1, (reach, 0))  # one way after the other is far cheaper
+    return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach))
+
+
+def _in_space(places: Tensor) -> Tensor:
+    """Places (N, 3, ..) in statures to the space of cells, -1 to 1."""
+    low, high = (places.new_tensor(v).reshape(3, *[1] * (places.ndim - 2)) for v in (LOW, HIGH))
+    return (places - low) / (high - low) * 2 - 1
+
+
+def _gathered(places: Tensor, values: Tensor) -> Tensor:
+    """Values (B, C, H, W) at places (B, 3, H, W) summed up in cells (B, C, Z, Y, X), each shared by the eight around
+    it."""
+    size = places.new_tensor(CELLS)[:, None]
+    at = ((_in_space(places.flatten(2)) + 1) / 2 * size - 0.5).clamp_min(0)
+    at = torch.minimum(at, size - 1.001)
+    first = at.floor()
+    part, first = at - first, first.long()
+    across, up, deep = CELLS
+    values = values.flatten(2)
+    out = values.new_zeros(len(values), values.shape[1], deep * up * across)
+    for corner in range(8):
+        step = [(corner >> axis) & 1 for axis in range(3)]
+        share = torch.stack([part[:, k] if step[k] else 1 - part[:, k] for k in range(3)]).prod(0)
+        x, y, z = (first[:, k] + step[k] for k in range(3))
+        cell = ((z * up + y) * across + x)[:, None].expand_as(values)
+        out.scatter_add_(2, cell, values * share[:, None])
+    return out.unflatten(2, (deep, up, across))
+
+
+def _filled(sums: Tensor, weight: Tensor) -> Tensor:
+    """Weighted sums (N, C, ..) over weights (N, 1, ..), in two or three dimensions; where these are small filled from
+    around, coarser the wider the hole."""
+    pool, mode = (F.avg_pool3d, "trilinear") if sums.ndim == 5 else (F.avg_pool2d, "bilinear")
+    spread = tuple(range(2, sums.ndim))
+    filled = sums.sum(spread, keepdim=True) / weight.sum(spread, keepdim=True).clamp_min(1e-6)
+    levels = [(sums, weight)]
+    while min(levels[-1][0].shape[2:]) > 1:
+        levels.append(tuple(pool(v, 2, ceil_mode=True) for v in levels[-1]))  # type: ignore[arg-type]
+    for sums, weight in reversed(levels):
+        around = F.interpolate(filled, sums.shape[2:], mode=mode, align_corners=False)
+        share = (weight / ENOUGH).clamp_max(1)
+        filled = torch.lerp(around, sums / weight.clamp_min(1e-6), share)
+    return filled
 
 
 def _room(pictures: Tensor, free: Tensor) -> Tensor:
-    """The pictures (B, 3, H, W) with what is not `free` (B, H, W) filled from around it, coarser the wider the hole."""
+    """The pictures (B, 3, H, W) with what is not `free` (B, H, W) filled from around it."""
     keep = free[:, None].to(pictures)
-    levels = [(pictures * keep, keep)]
-    while min(levels[-1][0].shape[-2:]) > 2:
-        levels.append(tuple(F.avg_pool2d(v, 2, ceil_mode=True) for v in levels[-1]))  # type: ignore[arg-type]
-    colours, weight = levels.pop()
-    filled = colours / weight.clamp_min(1e-4)
-    while levels:
-        colours, weight = levels.pop()
-        above = F.interpolate(filled, colours.shape[-2:], mode="bilinear", align_corners=False)
-        filled = torch.where(weight > 0.5, colours / weight.clamp_min(1e-4), above)
-    return filled
+    return torch.where(keep > 0, pictures, _filled(pictures * keep, keep))

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.autoencoder import REACH, AutoencoderShape, SmallAutoencoder
 from xdancer.renderer.diffusion.blocks import Memory
+from xdancer.renderer.diffusion.body import BodyNetwork, BodyShape
 from xdancer.renderer.diffusion.carry import Carry, Cutout, Moved, carried, cut_out
 from xdancer.renderer.diffusion.guider import PoseGuider, skeletons
 from xdancer.renderer.diffusion.motion import MotionDecoder, MotionShape
@@ -19,7 +20,7 @@ from xdancer.renderer.diffusion.unet import UNet, UNetShape
 
 # What CLIP's image encoder expects (arXiv 2103.00020): mean and deviation of RGB in [0, 1], and its picture's side.
 BLUR = 11  # px: detail is what is smaller
-DETAIL = 0.8  # of the picture's own detail gives way to the reference's
+DETAIL = 0.8  # of the picture's own detail gives way to that of the carried reference
 ALIKE = 0.2  # by which two blurred pictures in [-1, 1] may differ and still show the same
 CLIP_MEAN, CLIP_DEVIATION, CLIP_SIDE = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), 224
 
@@ -28,26 +29,29 @@ CLIP_MEAN, CLIP_DEVIATION, CLIP_SIDE = (0.48145466, 0.4578275, 0.40821073), (0.2
 class ModelShape:
     """Sizes of a renderer. It is led by a motion decoder, or, where `guider` is given, by drawn skeletons.
 
-    size: height and width of its pictures, px, multiples of 8. carry: it also sees the reference carried to each pose.
+    size: height and width of its pictures, px, multiples of 8. body: of the network that knows bodies, by which the
+    reference is carried to each pose; without one it is not.
     """
 
     size: tuple[int, int] = (224, 128)
     unet: UNetShape = field(default_factory=UNetShape)
     motion: MotionShape | None = None
     guider: tuple[int, ...] | None = None
-    carry: bool = False
+    body: BodyShape | None = None
     autoencoder: AutoencoderShape | None = field(default_factory=AutoencoderShape)
     noise: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        parts = {"unet": self.unet, "motion": self.motion, "autoencoder": self.autoencoder}
+        parts = {"unet": self.unet, "motion": self.motion, "body": self.body, "autoencoder": self.autoencoder}
         named = {name: part.to_dict() for name, part in parts.items() if part is not None}
-        return {"size": self.size, "noise": self.noise, "guider": self.guider, "carry": self.carry, **named}
+        return {"size": self.size, "noise": self.noise, "guider": self.guider, **named}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ModelShape":
         """Raises TypeError or ValueError for a key it does not know or a wrong value."""
-        kinds: dict[str, Any] = {"unet": UNetShape, "motion": MotionShape, "autoencoder": AutoencoderShape}
+        kinds: dict[str, Any] = {
+            "unet": UNetShape, "motion": MotionShape, "body": BodyShape, "autoencoder": AutoencoderShape,
+        }  # fmt: skip
         sizes: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
         }
@@ -65,7 +69,7 @@ LIVE = ModelShape(
         context=0, groups=16, longest=16,
     ),
     motion=MotionShape(widths=(96, 64, 48), base=(7, 4), motion=256, longest=16, positions=True),
-    carry=True,
+    body=BodyShape(),
     autoencoder=AutoencoderShape(latent=8, encoder=(32, 64, 96), decoder=(32, 64, 96)),
 )  # fmt: skip
 
@@ -73,11 +77,12 @@ LIVE = ModelShape(
 @dataclass(frozen=True)
 class Sight:
     """What the networks hold of a reference picture, made once: keys and values, CLIP's word for it (B, 1, D), and,
-    where its pose is known, what is carried to other poses."""
+    where its pose is known, what is carried to other poses, also in twice the size."""
 
     memory: Memory
     context: Tensor | None = None
     cutout: Cutout | None = None
+    fine: Cutout | None = None
 
 
 class DiffusionModel(nn.Module):
@@ -96,7 +101,8 @@ class DiffusionModel(nn.Module):
         self.reference = UNet(shape.unet, temporal=False, head=False)
         self.motion = MotionDecoder(shape.motion, shape.unet.entries) if shape.motion else None
         self.guider = PoseGuider(shape.unet.channels[0], shape.guider) if shape.guider else None
-        self.carry = Carry(shape.unet.latent, shape.unet.channels[0]) if shape.carry else None
+        self.body = BodyNetwork(shape.body) if shape.body else None
+        self.carry = Carry(shape.unet.latent, shape.unet.channels[0]) if shape.body else None
         if self.carry is not None:  # before any training, the picture is what was carried
             for parameter in self.unet.conv_out.parameters():
                 nn.init.zeros_(parameter)
@@ -107,51 +113,63 @@ class DiffusionModel(nn.Module):
         self.autoencoder: Any = autoencoder
         self.image_encoder: Any = image_encoder
         self.noise = NoiseSchedule(**shape.noise)
-        self.hurries = False  # whether the autoencoder works in bfloat16
+        self.hurries = False  # whether the autoencoder and the body work in bfloat16
 
-    def look(self, pictures: Tensor, poses: Tensor | None = None) -> Sight:
-        """What is to be remembered of reference pictures (B, 3, H, W) in [-1, 1], of people in poses (B, 60, 3)."""
-        return self.see(self.autoencoder.encode(pictures), pictures, poses)
+    def look(self, pictures: Tensor, poses: Tensor | None = None, fine: Tensor | None = None) -> Sight:
+        """What is to be remembered of reference pictures (B, 3, H, W) in [-1, 1], of people in poses (B, 60, 3).
+        `fine`: the same pictures in twice the size, for whoever paints in that."""
+        return self.see(self.autoencoder.encode(pictures), pictures, poses, fine)
 
-    def see(self, latents: Tensor, pictures: Tensor | None = None, poses: Tensor | None = None) -> Sight:
+    def see(
+        self, latents: Tensor, pictures: Tensor | None = None, poses: Tensor | None = None, fine: Tensor | None = None
+    ) -> Sight:
         """As `look`, of latents (B, C, h, w) that are there already; CLIP and what is carried need the pictures."""
         context = None
         if self.shape.unet.context:
             context = self.describe(pictures) if pictures is not None else self._nothing(len(latents), latents)
-        known = self.carry is not None and pictures is not None and poses is not None
-        cutout = cut_out(pictures.float(), poses) if known else None  # type: ignore[union-attr, arg-type]
-        return Sight(self.unet.remember(self.reference.observe(latents, context)), context, cutout)
+        cutouts: list[Cutout | None] = [None, None]
+        if self.body is not None and poses is not None:
+            with torch.no_grad():
+                surface = self.body(poses)
+                for k, version in enumerate((pictures, fine)):
+                    if version is not None:
+                        cutouts[k] = cut_out(version.float(), surface)
+        return Sight(self.unet.remember(self.reference.observe(latents, context)), context, *cutouts)
 
     @torch.no_grad()
-    def carried(self, sight: Sight, poses: Tensor) -> Moved | None:
-        """The reference carried to poses (B, F, 60, 3); None where the reference's own pose is not known."""
-        if sight.cutout is None:
+    def carried(self, sight: Sight, poses: Tensor, sharp: bool = False) -> Moved | None:
+        """The reference carried to poses (B, F, 60, 3), with `sharp` in twice the size where it was seen in that; None
+        where the reference's own pose is not known."""
+        cutout = sight.fine if sharp and sight.fine is not None else sight.cutout
+        if cutout is None or self.body is None:
             return None
-        pictures, masks, away = (v.flatten(0, 1) for v in carried(sight.cutout, poses))
+        with self._quickly(cutout.pictures):
+            surface = self.body(poses.flatten(0, 1)).windows(len(poses))
+        pictures, masks, away = (v.flatten(0, 1) for v in carried(cutout, surface))
         pictures = pictures.to(self.unet.conv_in.weight.dtype)
-        with self._quickly(pictures):
-            latents = self.autoencoder.encode(pictures).to(pictures.dtype)
-        maps = torch.cat([latents, F.avg_pool2d(masks, REACH).to(latents)], dim=1)
-        return Moved(*(v.unflatten(0, poses.shape[:2]) for v in (maps, pictures, masks[:, 1:2], away)))
+        plain, covered = (F.avg_pool2d(v, 2) if cutout is sight.fine else v for v in (pictures, masks))
+        with self._quickly(plain):
+            latents = self.autoencoder.encode(plain).to(plain.dtype)
+        maps = torch.cat([latents, F.avg_pool2d(covered, REACH).to(latents)], dim=1)
+        return Moved(*(v.unflatten(0, poses.shape[:2]) for v in (maps, pictures, away)))
 
     def paint(self, latents: Tensor, moved: Moved | None = None, sharp: bool = False) -> Tensor:
         """Pictures (N, 3, H, W) in [-1, 1] of latents (N, C, h, w), of twice the size with `sharp`.
 
-        Where they show what was `moved` (N leading), they get from it what the autoencoder has no room for: its detail,
-        such as faces, and a room that stands still."""
+        Where they are like what was `moved` (N leading), they get from it what the autoencoder has no room for and what
+        a mean of all that may be would blur: detail, such as faces and edges, and a room that stands still."""
         with self._quickly(latents):
             made = self.autoencoder.decode(latents, sharp).to(latents.dtype)
         if moved is None:
             return made
-        true = moved.pictures.to(made)
-        plain = F.avg_pool2d(made, 2) if sharp else made
-        coarse, coarse_made = _blurred(true), _blurred(plain)
+        size = tuple(latents.shape[-1 - k] * REACH for k in (1, 0))
+        true, away = moved.pictures.to(made), moved.away.to(made)
+        coarse, coarse_made = (_blurred(_fitted(v, size)) for v in (true, made))
         alike = torch.exp(-((coarse - coarse_made).abs().mean(1, keepdim=True) / ALIKE).square())
-        away = alike * moved.away.to(made)
-        detail = alike * moved.trusted.to(made) * DETAIL * ((true - coarse) - (plain - coarse_made))
-        if sharp:
-            side = {"scale_factor": 2, "mode": "bilinear", "align_corners": False}
-            detail, true, away = (F.interpolate(v, **side) for v in (detail, true, away))  # type: ignore[arg-type]
+        at = true.shape[-2:]  # detail is worked out in the size that the reference was carried in
+        coarse, coarse_made, close = (_fitted(v, at) for v in (coarse, coarse_made, alike))
+        detail = close * DETAIL * ((true - coarse) - (_fitted(made, at) - coarse_made))
+        detail, true, away = (_fitted(v, made.shape[-2:]) for v in (detail, true, close * away))
         return torch.lerp(made + detail, true, away)
 
     def describe(self, pictures: Tensor) -> Tensor:
@@ -210,10 +228,20 @@ class DiffusionModel(nn.Module):
         return said
 
 
+def _fitted(pictures: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Pictures (N, C, H, W) in that size, which is theirs, half or twice theirs."""
+    if pictures.shape[-1] == size[-1]:
+        return pictures
+    if pictures.shape[-1] > size[-1]:
+        return F.avg_pool2d(pictures, 2)
+    return F.interpolate(pictures, scale_factor=2, mode="bilinear", align_corners=False)
+
+
 def _blurred(pictures: Tensor) -> Tensor:
     """Pictures (N, 3, H, W), each pixel the mean of BLUR x BLUR."""
     side = BLUR // 2
-    return F.avg_pool2d(F.pad(pictures, (side, side, side, side), mode="replicate"), BLUR, 1)
+    columns = F.avg_pool2d(F.pad(pictures, (side, side, side, side), mode="replicate"), (BLUR, 1), 1)
+    return F.avg_pool2d(columns, (1, BLUR), 1)
 
 
 def to_tensor(pictures: np.ndarray) -> Tensor:

@@ -128,13 +128,17 @@ class Renderer:
         with torch.no_grad():
             pictures = to_tensor(fitted)[None].to(self.device, self.dtype)
             poses = None if pose is None else torch.from_numpy(pose.astype(np.float32))[None].to(self.device)
-            sight = self.model.look(pictures, poses)
+            fine = None
+            if self.model.autoencoder.sharper and self.model.body is not None:
+                larger = references.load(picture, 2 * self.height, 2 * self.width)
+                fine = to_tensor(larger)[None].to(self.device, self.dtype)
+            sight = self.model.look(pictures, poses, fine)
         # The sight in one assignment: a stream in another thread sees the old person or the new one.
         self._sight, self._reference, self.pose, self.guessed = sight, fitted, pose, guessed
 
     @torch.no_grad()
     def hurry(self) -> None:
-        """Let the autoencoder work in bfloat16 where that is faster on this machine: pictures differ by a shade."""
+        """Let autoencoder and body work in bfloat16 where that is faster here: pictures differ by a shade."""
         latents = torch.zeros(2, self.model.shape.unet.latent, self.height // REACH, self.width // REACH)
         latents = latents.to(self.device, self.dtype)
 
@@ -170,7 +174,7 @@ class Renderer:
         """A whole clip: tokens (T, 5, 6) to pictures uint8 (T, H, W, 3), all frames denoised together."""
         tokens = check_tokens(tokens)
         poses = self.tokenizer.decode(tokens)
-        frames = self.frames(tokens, poses)
+        frames = self.frames(tokens, poses, sharp)
         if not frames:
             return self._nothing(sharp)
         noise = torch.stack([self.noise_of(seed, n) for n in range(len(frames))])
@@ -200,12 +204,12 @@ class Renderer:
         return said[0].float()
 
     @torch.no_grad()
-    def frames(self, tokens: np.ndarray, poses: np.ndarray) -> list[Frame]:
+    def frames(self, tokens: np.ndarray, poses: np.ndarray, sharp: bool = False) -> list[Frame]:
         """Tokens (T, 5, 6) and poses (T, 60, 3) as `denoise` takes them, the person carried to each pose."""
         moved: list[Moved | None] = []
         for start in range(0, len(poses), WINDOW):
             some = torch.from_numpy(poses[start : start + WINDOW]).to(self.device)[None]
-            there = self.model.carried(self._sight, some)
+            there = self.model.carried(self._sight, some, sharp)
             moved += [None if there is None else there[0, k] for k in range(some.shape[1])]
         return [Frame(row.reshape(-1), pose, m) for row, pose, m in zip(tokens, poses, moved, strict=True)]
 
@@ -281,7 +285,7 @@ class PictureStream:
     def _push(self, chunk: list[tuple[int, np.ndarray, np.ndarray]]) -> Tensor:
         noise = torch.stack([self._renderer.noise_of(self._seed, number) for number, _, _ in chunk])
         tokens, poses = (np.stack([entry[k] for entry in chunk]) for k in (1, 2))
-        frames = self._renderer.frames(tokens, poses)
+        frames = self._renderer.frames(tokens, poses, self._sharp)
         self._under_way += frames
         return self._rolling.push(noise, frames)
 

@@ -1,7 +1,7 @@
 """`xdancer train renderer`: the diffusion renderer, in the paper's stages, on avatars that dance the corpus.
 
-The stages: the autoencoder; pairs of pictures of one person; windows of 16 frames, with motion decoder and temporal
-modules; then consistency, so that four passes are enough. (The paper leads its image pairs by drawn skeletons and its
+The stages: the autoencoder; what bodies look like around their joints; pairs of pictures of one person; windows of 16
+frames, with motion decoder and temporal modules; then consistency, so that four passes are enough. (The paper leads its image pairs by drawn skeletons and its
 windows by the motion decoder; here one of the two leads both.)
 """
 
@@ -68,17 +68,29 @@ def train(
 
 
 def make(config: RendererConfig) -> DiffusionModel:
-    """The networks before any training. Raises UserError where the shape is wrong or `base` cannot be loaded."""
+    """The networks before this training. Raises UserError where the shape is wrong, or `begin` or `base` cannot be
+    loaded."""
     if config.shape == "live":
-        return DiffusionModel(LIVE)
+        return begun(DiffusionModel(LIVE), config.begin)
     try:
         if config.base is None:
-            return DiffusionModel(ModelShape.from_dict(config.shape))
+            return begun(DiffusionModel(ModelShape.from_dict(config.shape)), config.begin)
         size = tuple(config.shape["size"])
         motion = MotionShape.from_dict(config.shape["motion"])
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"shape: {error}") from error
     return loaders.stable_diffusion(weights.find("renderer", config.base, FOREIGN), (size[0], size[1]), motion)
+
+
+def begun(model: DiffusionModel, name: str | None) -> DiffusionModel:
+    """The model with the weights of that name, as far as they go: a part that they lack altogether stays untrained."""
+    if name is not None:
+        folder = weights.find("renderer", name)
+        state, _ = weights.load(folder)
+        there = {key.split(".")[0] for key in state}
+        lacking = [f"{part}." for part, _ in model.named_children() if part not in there]
+        loaders.fill(model, state, folder / weights.MODEL, missing=lacking)
+    return model
 
 
 def unpacked(corpus: Path, run: Path) -> Path:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-StageName = Literal["autoencoder", "images", "motion", "consistency"]
+StageName = Literal["autoencoder", "body", "images", "motion", "consistency"]
 
 
 class Stage(BaseModel):
@@ -33,7 +33,8 @@ class Stage(BaseModel):
 class RendererConfig(BaseModel):
     """Everything a run depends on beside the corpus, which is a folder, or the file that `corpus pack` wrote.
 
-    shape: the shipped size, or one written out. base: a folder or hub id of Stable Diffusion 1.5 to begin from; `shape`
+    shape: the shipped size, or one written out. begin: a shipped name or a folder of weights of that shape to begin
+    from; parts that they lack begin untrained. base: a folder or hub id of Stable Diffusion 1.5 to begin from; `shape`
     then gives `size` and `motion` only. average: of the moving average of the weights, which is what is written in the
     end. workers: processes that think up scenes. passes: of the live schedule that a show makes at most.
     """
@@ -44,6 +45,7 @@ class RendererConfig(BaseModel):
     run: str
     tokenizer: str = "live"
     seed: int = 1
+    begin: str | None = None
     base: str | None = None
     stages: list[Stage] = Field(min_length=1)
     device: str = "auto"

@@ -1,4 +1,5 @@
-"""Pictures of scenes: skinned, lit, textured people before a backdrop, on the device that trains."""
+"""Pictures of scenes: skinned, lit, textured people before a backdrop, on the device that trains; and which place of
+the body each pixel shows."""
 
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from xdancer.data.meshes import PALETTE, Mesh
 from xdancer.errors import UserError
 from xdancer.pose.layout import CANVAS_HEIGHT
-from xdancer.training.renderer.rasteriser import rasterise
+from xdancer.training.renderer.rasteriser import Hits, rasterise
 from xdancer.training.renderer.scenes import Scene, Wardrobe
 from xdancer.training.renderer.skinning import skinned
 
@@ -20,9 +21,11 @@ WRAP = 0.35  # how far light reaches round an edge
 
 @dataclass(frozen=True)
 class Skin:
-    """A mesh as tensors. weights: (V, B) on every bone. texture: (1, 3, h, w) in 0..1."""
+    """A mesh as tensors. places: (V, 3), the vertices with arms stretched out, in statures. weights: (V, B) on every
+    bone. texture: (1, 3, h, w) in 0..1."""
 
     vertices: Tensor
+    places: Tensor
     normals: Tensor
     uv: Tensor
     faces: Tensor
@@ -40,6 +43,7 @@ class Skin:
         np.add.at(weights, (np.arange(len(weights))[:, None], mesh.bones), mesh.weights)
         arrays = {
             "vertices": mesh.vertices.astype(np.float32), "normals": _normals(mesh), "uv": mesh.uv.astype(np.float32),
+            "places": (mesh.vertices / mesh.vertices[:, 1].max()).astype(np.float32),
             "faces": mesh.faces.astype(np.int64), "weights": weights, "texture": texture,
         }  # fmt: skip
         return cls(**{name: torch.from_numpy(np.ascontiguousarray(a)).to(device) for name, a in arrays.items()})
@@ -75,13 +79,35 @@ class Darkroom:
         colours, person = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         return colours * 2 - 1, person
 
-    def _draw(self, scene: Scene) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def surfaces(self, scenes: Scene) -> tuple[Tensor, Tensor]:
+        """Scenes gathered (B, ...) -> the place of the body that is in the middle of each pixel, in statures as
+        `BodyNetwork` tells it, (B, 1 + frames, 3, H, W), and whether there is any, (B, 1 + frames, 1, H, W), 0 or 1.
+        """
+        drawn = [self._surface({k: v[i] for k, v in scenes.items()}) for i in range(len(scenes["skin"]))]
+        places, shown = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        return places, shown
+
+    def _surface(self, scene: Scene) -> tuple[Tensor, Tensor]:
         skin = self._skin(int(scene["skin"]))
-        on = {k: scene[k].to(self.device) for k in ("rotations", "offsets", "view", "eye", "lens", "light", "backdrop")}
-        height, width = self.height * self.fine, self.width * self.fine
+        hits = self._hits(skin, scene, self.height, self.width)
+        flat = skin.places.new_zeros(len(scene["rotations"]) * self.height * self.width, 4)
+        flat[hits.pixel, :3] = hits.interpolate(skin.places, skin.faces)
+        flat[hits.pixel, 3] = 1
+        places, shown = flat.reshape(-1, self.height, self.width, 4).permute(0, 3, 1, 2).split([3, 1], dim=1)
+        return places, shown
+
+    def _hits(self, skin: Skin, scene: Scene, height: int, width: int) -> Hits:
+        on = {k: scene[k].to(self.device) for k in ("rotations", "offsets", "view", "eye", "lens")}
         world = skinned(skin.vertices, skin.weights, on["rotations"], on["offsets"])
         seen = torch.einsum("tij,tvj->tvi", on["view"], world) + on["eye"][:, None]
-        hits = rasterise(_pixels(seen, on["lens"], height / CANVAS_HEIGHT), skin.faces, height, width)
+        return rasterise(_pixels(seen, on["lens"], height / CANVAS_HEIGHT), skin.faces, height, width)
+
+    def _draw(self, scene: Scene) -> tuple[Tensor, Tensor]:
+        skin = self._skin(int(scene["skin"]))
+        height, width = self.height * self.fine, self.width * self.fine
+        hits = self._hits(skin, scene, height, width)
+        on = {k: scene[k].to(self.device) for k in ("rotations", "view", "light", "backdrop")}
         directions = skinned(skin.normals, skin.weights, on["rotations"], None)
         facing = F.normalize(hits.interpolate(directions, skin.faces), dim=-1)
         # A face seen from behind, as of hair or cloth, is lit as if it were its other side.
@@ -91,7 +117,7 @@ class Darkroom:
         lit = ((facing @ direction + WRAP) / (1 + WRAP)).clamp_min(0)[:, None]
         uv = hits.interpolate(skin.uv, skin.faces).clamp(0, 1) * 2 - 1
         colour = F.grid_sample(skin.texture, uv[None, None], align_corners=False, padding_mode="border")[0, :, 0].T
-        frames = len(world)
+        frames = len(on["rotations"])
         pictures = _enlarged(on["backdrop"], height, width).expand(frames, -1, -1, -1).clone()
         flat = pictures.permute(0, 2, 3, 1).reshape(-1, 3)
         flat[hits.pixel] = (colour * tint * (ambient + key * lit)).clamp(0, 1)

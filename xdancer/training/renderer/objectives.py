@@ -7,10 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.autoencoder import SmallAutoencoder
+from xdancer.renderer.diffusion.body import BodyNetwork
 from xdancer.renderer.diffusion.model import DiffusionModel
 from xdancer.renderer.diffusion.noise import CLEAN
 
 PERSON = 3.0  # how much more a pixel of the person counts than one of the backdrop
+PLACED = 2.0  # how much a stature counts beside whether somebody is seen
 HOP = 50  # timesteps between the two answers that consistency asks to agree
 
 
@@ -39,6 +41,15 @@ def autoencoding(net: SmallAutoencoder, fine: Tensor, person: Tensor) -> Tensor:
     weight = 1 + PERSON * F.interpolate(person, fine.shape[-2:])
     loss = _seen(made, plain, F.avg_pool2d(weight, 2)) + 0.5 * _seen(made_fine, fine, weight)
     return loss + 1e-3 * latents.square().mean()
+
+
+def surface(net: BodyNetwork, poses: Tensor, places: Tensor, shown: Tensor) -> Tensor:
+    """Loss of what is told of poses (N, 60, 3): whether somebody is `shown` (N, 1, H, W), and, where somebody is, how
+    far off the `places` (N, 3, H, W) are."""
+    told = net(poses)
+    wrong = (told.places - places).abs().sum(1, keepdim=True)
+    placed = (wrong * shown).sum() / shown.sum().clamp_min(1)
+    return F.binary_cross_entropy_with_logits(told.shown, shown) + PLACED * placed
 
 
 def _seen(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:

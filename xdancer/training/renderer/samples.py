@@ -23,11 +23,20 @@ Reference = tuple[Tensor, Tensor]  # a picture (1, 3, H, W) in [-1, 1], and the 
 def write(
     path: Path, model: DiffusionModel, stage: str, pictures: Tensor, person: Tensor, scenes: Scene, seed: int
 ) -> None:
-    """A grid: a row a window, of its reference, then true frames and, below them, what the model makes of them."""
+    """A grid: a row a window, of its reference, then true frames and, below them, what the model makes of them.
+
+    Places of the body are shown as colours."""
     if stage == "autoencoder":
         plain = F.avg_pool2d(pictures[:, 0], 2)
         made = model.autoencoder.decode(model.autoencoder.encode(plain))
         rows = [to_pictures(v) for v in (plain, made)]
+        grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+    elif stage == "body":
+        posed = torch.cat([scenes["posed"][:, None], scenes["poses"]], dim=1).flatten(0, 1)[: 2 * FRAMES]
+        assert model.body is not None
+        told = model.body(posed.to(pictures.device))
+        true = pictures.flatten(0, 1)[: 2 * FRAMES], person.flatten(0, 1)[: 2 * FRAMES]
+        rows = [to_pictures(v) for v in (_coloured(*true), _coloured(told.places, (told.shown > 0).float()))]
         grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     else:
         windows = zip(pictures, scenes["posed"], scenes["tokens"], scenes["poses"], strict=True)
@@ -35,6 +44,13 @@ def write(
         grid = np.concatenate(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), grid[..., ::-1])
+
+
+def _coloured(places: Tensor, shown: Tensor) -> Tensor:
+    """Places (N, 3, H, W) in statures and whether somebody is shown (N, 1, H, W) -> colours in [-1, 1]."""
+    scale = places.new_tensor([2.0, 2.0, 8.0])[:, None, None]
+    middle = places.new_tensor([0.0, 0.5, 0.0])[:, None, None]
+    return torch.where(shown > 0, ((places - middle) * scale).clamp(-1, 1), -1.0)
 
 
 def _row(

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from xdancer.errors import UserError
 from xdancer.renderer.diffusion.autoencoder import REACH
+from xdancer.renderer.diffusion.body import SIZE
 from xdancer.renderer.diffusion.model import DiffusionModel
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.common import learning_rate, log
@@ -25,6 +26,7 @@ from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.objectives import Batch
 from xdancer.training.renderer.scenes import Scene, Scenes, gathered
 
+OWN = {"autoencoder": ("autoencoder.",), "body": ("body.",)}  # what a stage teaches
 DENOISING = ("unet.", "reference.", "motion.", "guider.", "carry.")
 HELD_OUT_SEED = 977  # of the scenes that training is checked on
 
@@ -99,6 +101,11 @@ class Trainer:
             if stage.stage == "autoencoder":
                 fine, person = pictures.flatten(0, 1), person.flatten(0, 1)
                 return objectives.autoencoding(self.model.autoencoder, fine, person)
+            if stage.stage == "body":
+                assert self.model.body is not None
+                posed = torch.cat([scenes["posed"][:, None], scenes["poses"]], dim=1).flatten(0, 1)
+                shown = pictures.flatten(0, 1), person.flatten(0, 1)
+                return objectives.surface(self.model.body, posed.to(self.device), *shown)
             batch = self._batch(scenes, pictures, person)
             if stage.stage == "consistency":
                 return objectives.consistency(self.model, self.average, batch, generator)
@@ -118,18 +125,23 @@ class Trainer:
         return nullcontext()
 
     def _darkroom(self, stage: Stage) -> Darkroom:
-        """The autoencoder sees pictures of twice the size, for it puts out both."""
+        """The autoencoder sees pictures of twice the size, for it puts out both; bodies have a size of their own."""
         scale = 2 if stage.stage == "autoencoder" else 1
-        height, width = (side * scale for side in self.model.shape.size)
+        height, width = SIZE if stage.stage == "body" else (side * scale for side in self.model.shape.size)
         return Darkroom(self.scenes["train"].wardrobe, height, width, self.device, stage.supersample)
 
     def _drawn(self, stage: Stage, darkroom: Darkroom) -> Iterator[tuple[Scene, tuple[Tensor, Tensor]]]:
         """The scenes of the steps still to take and their pictures, batch by batch, each batch `echo` times."""
         again = self.step % stage.echo
         for scenes in self._scenes(stage):
-            drawn = darkroom.draw(scenes)
+            drawn = self._shown(stage, darkroom, scenes)
             yield from repeat((scenes, drawn), stage.echo - again)
             again = 0
+
+    @staticmethod
+    def _shown(stage: Stage, darkroom: Darkroom, scenes: Scene) -> tuple[Tensor, Tensor]:
+        """What a stage learns from: pictures, or places of the body, and where the person is."""
+        return darkroom.surfaces(scenes) if stage.stage == "body" else darkroom.draw(scenes)
 
     def _scenes(self, stage: Stage) -> Iterator[Scene]:
         first, last = self.step // stage.echo, -(-stage.steps // stage.echo)
@@ -150,7 +162,7 @@ class Trainer:
         """Loss on held-out people, with the moving average, in the log; pictures beside it."""
         trained, self.model = self.model, self.average
         try:
-            drawn = darkroom.draw(held_out)
+            drawn = self._shown(stage, darkroom, held_out)
             checked = self._loss(stage, held_out, *drawn, torch.Generator().manual_seed(HELD_OUT_SEED))
             path = self.run / "samples" / f"{self.stage}-{stage.stage}-{self.step:06d}.png"
             samples.write(path, self.average, stage.stage, *drawn, held_out, self.config.seed)
@@ -173,7 +185,7 @@ class Trainer:
 
     def _optimiser(self) -> torch.optim.Optimizer:
         stage = self.config.stages[self.stage]
-        prefixes = tuple(stage.learns) or (("autoencoder.",) if stage.stage == "autoencoder" else DENOISING)
+        prefixes = tuple(stage.learns) or OWN.get(stage.stage, DENOISING)
         chosen = [p for name, p in self.model.named_parameters() if name.startswith(prefixes)]
         if not chosen:
             raise UserError(f"stages.{self.stage}.learns: no parameter begins with {' or '.join(prefixes)}")

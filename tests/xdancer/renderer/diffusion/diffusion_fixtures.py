@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from xdancer.pose.layout import INDEX
 from xdancer.renderer.diffusion.autoencoder import AutoencoderShape
 from xdancer.renderer.diffusion.model import DiffusionModel, ModelShape
 from xdancer.renderer.diffusion.motion import MotionShape
@@ -17,9 +18,25 @@ TINY_MOTION = {
     "positions": True,
 }  # fmt: skip
 TINY_AUTOENCODER = {"latent": 4, "encoder": [4, 8, 8], "decoder": [4, 8, 8]}
+TINY_BODY = {"widths": [8, 8, 16], "fine": 4, "motion": 8, "groups": 4}
 TINY = {
-    "size": [64, 40], "unet": TINY_UNET, "motion": TINY_MOTION, "carry": True, "autoencoder": TINY_AUTOENCODER,
+    "size": [64, 40], "unet": TINY_UNET, "motion": TINY_MOTION, "body": TINY_BODY, "autoencoder": TINY_AUTOENCODER,
 }  # fmt: skip
+STANDING = {
+    "nose": (256, 180), "right_eye": (246, 170), "left_eye": (266, 170), "neck": (256, 250),
+    "right_shoulder": (190, 255), "left_shoulder": (322, 255), "right_elbow": (170, 360), "left_elbow": (342, 360),
+    "right_wrist": (165, 460), "left_wrist": (347, 460), "right_hip": (215, 470), "left_hip": (297, 470),
+    "right_knee": (210, 640), "left_knee": (302, 640), "right_ankle": (208, 800), "left_ankle": (304, 800),
+}  # fmt: skip
+
+
+def standing_pose(without: tuple[str, ...] = (), **moved: tuple[float, float]) -> torch.Tensor:
+    """(60, 3) of a person who stands before the camera, some joints elsewhere or not seen."""
+    joints = np.zeros((60, 3), np.float32)
+    for name, place in {**STANDING, **moved}.items():
+        if name not in without:
+            joints[INDEX[name]] = (*place, 1)
+    return torch.from_numpy(joints)
 
 
 def shaken(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:

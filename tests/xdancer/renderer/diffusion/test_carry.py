@@ -1,127 +1,140 @@
-"""The reference carried limb by limb: what has to come out where, worked out by hand."""
+"""The reference carried over a body: what has to come out where, worked out by hand on a flat one."""
 
 from dataclasses import replace
 
-import numpy as np
 import torch
-from diffusion_fixtures import tiny_model
+from diffusion_fixtures import standing_pose, tiny_model
 
-from xdancer.pose.layout import INDEX
-from xdancer.renderer.diffusion.carry import LIMBS, carried, cut_out
+from xdancer.renderer.diffusion.body import Surface
+from xdancer.renderer.diffusion.carry import carried, cut_out
 
-STANDING = {
-    "nose": (256, 180), "right_eye": (246, 170), "left_eye": (266, 170), "neck": (256, 250),
-    "right_shoulder": (190, 255), "left_shoulder": (322, 255), "right_elbow": (170, 360), "left_elbow": (342, 360),
-    "right_wrist": (165, 460), "left_wrist": (347, 460), "right_hip": (215, 470), "left_hip": (297, 470),
-    "right_knee": (210, 640), "left_knee": (302, 640), "right_ankle": (208, 800), "left_ankle": (304, 800),
-}  # fmt: skip
-HEIGHT, WIDTH = 224, 128
+HEIGHT, WIDTH = 112, 64
+STATURE = 80  # px
 
 
-def pose(**moved: tuple[float, float]) -> torch.Tensor:
-    """(60, 3) of a person who stands before the camera, some joints elsewhere."""
-    joints = np.zeros((60, 3), np.float32)
-    for name, place in {**STANDING, **moved}.items():
-        joints[INDEX[name]] = (*place, 1)
-    return torch.from_numpy(joints)
+def board(left: float = 0.0, top: float = 0.0, grown: float = 1.0, hidden: slice | None = None) -> Surface:
+    """A flat person, 24 x 80 px at 20 px from the left and 16 from the top: one frame (1, .., H, W). `hidden`: rows in
+    which nobody is seen. Its places rise to the right and upwards, 1 px being 1/80 of its stature."""
+    x = (torch.arange(WIDTH) - 20 - left) / grown
+    y = ((torch.arange(HEIGHT) - 16 - top) / grown)[:, None]
+    inside = (x >= 0) & (x < 24) & (y >= 0) & (y < STATURE)
+    if hidden is not None:
+        inside[hidden] = False
+    places = torch.stack(torch.broadcast_tensors((x - 12) / STATURE, 1 - y / STATURE, torch.tensor(0.0)))
+    return Surface(torch.where(inside, 12.0, -12.0)[None, None], places[None])
 
 
 def picture() -> torch.Tensor:
-    """(3, H, W): red rises to the right, green downwards, so that a colour tells its place; the person is bluer."""
-    x, y = torch.linspace(-1, 1, WIDTH), torch.linspace(-1, 1, HEIGHT)
-    room = torch.stack([x.expand(HEIGHT, -1), y[:, None].expand(-1, WIDTH), torch.full((HEIGHT, WIDTH), -1.0)])
-    limbs = cut_out(room[None], pose()[None]).limbs[0]
-    room[2][limbs >= 0] = 1.0
-    return room
+    """(1, 3, H, W): red rises to the right, green downwards, so that a colour tells its place; the person is bluer."""
+    x, y = torch.linspace(-1, 1, WIDTH), torch.linspace(-1, 1, HEIGHT)[:, None]
+    blue = torch.where(board().shown[0, 0] > 0, 1.0, -1.0)
+    return torch.stack([x.expand(HEIGHT, -1), y.expand(-1, WIDTH), blue])[None]
 
 
-def carry(then: torch.Tensor, *now: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    pictures, masks, _ = carried(cut_out(picture()[None], then[None]), torch.stack(now)[None])
-    return pictures[0], masks[0]
+def carry(then: Surface, *now: Surface) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Of one window: pictures (F, 3, H, W), masks (F, 3, H, W), and where nobody is (F, 1, H, W)."""
+    window = Surface(torch.cat([s.shown for s in now])[None], torch.cat([s.places for s in now])[None])
+    return tuple(v[0] for v in carried(cut_out(picture(), then), window))
 
 
-def at(image: torch.Tensor, x: float, y: float) -> torch.Tensor:
-    """The colours of (C, H, W) at a place of the canvas."""
-    return image[:, round(y / 4), round(x / 4)]
+def test_in_their_own_pose_a_person_stays_as_they_are() -> None:
+    (made,), (masks,), _ = carry(board(), board())
+    inside = board().shown[0, 0] > 0
+    assert (made - picture()[0]).abs()[:, inside].mean() < 0.02
+    assert (masks[[0, 2]][:, inside] > 0.9).all() and (masks[1, 20:90, 24:40] > 0.95).all()
+    assert not masks[:, ~inside].round().any()
 
 
-def test_in_its_own_pose_a_person_stays_as_they_are() -> None:
-    (made,), (masks,) = carry(pose(), pose())
-    inside = masks[0] > 0.2
-    assert inside.float().mean() > 0.1
-    assert (made - picture()).abs()[:, inside].max() < 0.02
-    assert (masks[1] == 1)[inside].all() and (masks[2] == 1)[inside].all()
-
-
-def test_a_raised_arm_is_the_arm_that_hung_down() -> None:
-    raised = pose(left_elbow=(427, 255), left_wrist=(527, 255))
-    (made,), (masks,) = carry(pose(), raised)
-    halfway = at(picture(), (342 + 347) / 2, (360 + 460) / 2)  # the middle of the forearm, where it was
-    assert torch.allclose(at(made, 477, 255), halfway, atol=0.05)
-    assert at(masks, 477, 255)[0] > 0.9 and at(masks, 477, 255)[2] == 0
-    assert at(masks, 345, 410)[0] == 0 and at(masks, 345, 410)[2] == 1  # where it is no more
+def test_who_moves_takes_their_colours_along_and_leaves_the_room() -> None:
+    (made,), (masks,), (away,) = carry(board(), board(left=12, top=10))
+    assert torch.allclose(made[:, 66, 44], picture()[0, :, 56, 32], atol=0.03)  # the middle of the person
+    assert masks[0, 66, 44] > 0.9 and masks[2, 66, 44] < 0.1
+    room = made[:, 60, 22]  # where they stood, and nobody is now
+    assert room[2] < -0.9 and (room[:2] - picture()[0, :2, 60, 22]).abs().max() < 0.2
+    assert masks[0, 60, 22] < 0.1 and masks[2, 60, 22] > 0.9
+    assert away[0, 5, 5] == 1 and away[0, 66, 44] == 0 and away[0, 66, 54] == 0
 
 
 def test_who_comes_nearer_is_carried_larger() -> None:
-    then, now = pose(), pose()
-    now[:, :2] = torch.where(now[:, 2:] > 0, (now[:, :2] - 256) * 1.3 + 256, 0.0)
-    (made,), _ = carry(then, now)
-    aside = at(made, (256 - 256) * 1.3 + 256 + 26, (360 - 256) * 1.3 + 256)  # 20 px beside the middle of the body
-    assert torch.allclose(aside, at(picture(), 276, 360), atol=0.05)
+    (made,), _, _ = carry(board(), board(left=-6, top=-8, grown=1.5))
+    down, across = 40 * 1.5 - 8 + 16, 6 * 1.5 - 6 + 20
+    assert torch.allclose(made[:, round(down), round(across)], picture()[0, :, 56, 26], atol=0.05)
 
 
-def test_limbs_that_are_not_seen_are_left_out_without_a_hole_in_the_numbers() -> None:
-    nobody = torch.zeros(60, 3)
-    half = pose()
-    half[[INDEX["left_knee"], INDEX["left_ankle"]]] = 0
-    made, masks = carry(pose(), nobody, half)
-    assert made.isfinite().all() and masks.isfinite().all()
-    assert masks[0, :2].max() == 0  # nobody is in the first
-    assert at(masks[1], 303, 720)[0] == 0 and at(masks[1], 209, 720)[0] > 0.9
-    made, masks = carry(nobody, pose())
-    assert made.isfinite().all() and masks[0, :2].max() == 0
-    assert torch.allclose(made[0], picture())  # no person known: the room is all of the picture
+def test_what_the_reference_does_not_show_is_filled_from_beside_it_and_not_trusted() -> None:
+    (made,), (masks,), _ = carry(board(hidden=slice(60, None)), board())
+    below = made[:, 75, 32]
+    assert masks[0, 75, 32] > 0.9  # somebody is there
+    assert masks[1, 75, 32] < 0.1  # and the reference does not say what they look like
+    assert below[2] > 0.5  # still they are dressed
+    assert masks[1, 40, 32] > 0.8
+
+
+def test_nobody_is_the_room_without_a_hole_in_the_numbers() -> None:
+    nobody = Surface(torch.full((1, 1, HEIGHT, WIDTH), -12.0), torch.zeros(1, 3, HEIGHT, WIDTH))
+    made, masks, away = carry(board(), nobody)
+    assert made.isfinite().all() and masks[:, :2].max() < 1e-3 and away.all()
+    made, masks, _ = carry(nobody, board(), nobody)
+    assert made.isfinite().all() and masks[:, 1].max() < 1e-3
+    assert torch.allclose(made[1], picture()[0], atol=1e-4)  # nobody known: the room is all of the picture
 
 
 def test_the_room_is_filled_from_around_the_person() -> None:
-    cutout = cut_out(picture()[None], pose()[None])
-    hidden = cutout.limbs[0] >= 0
-    assert hidden.any() and len(cutout.limbs.unique()) > len(LIMBS) // 2
-    far = torch.nn.functional.max_pool2d(hidden[None].float(), 31, 1, 15)[0] == 0
-    assert far.any() and torch.equal(cutout.room[0][:, far], picture()[:, far])
-    assert (cutout.room[0] - picture())[:2, hidden].abs().mean() < 0.15  # a slope goes on behind them
-    assert (cutout.room[0][2] < -0.9).all()  # and nothing is left of them
-    shoe = picture()
-    shoe[2, 200:204, 58:64] = 1.0  # beside the right ankle, beyond any limb
-    assert (cut_out(shoe[None], pose()[None]).room[0][2] < -0.9).all()
+    cutout = cut_out(picture(), board())
+    inside = board().shown[0, 0] > 0
+    assert (cutout.room[0, 2] < -0.9).all()  # nothing is left of them
+    assert (cutout.room[0] - picture()[0])[:2, inside].abs().mean() < 0.15  # a slope goes on behind them
+    assert torch.equal(cutout.room[0, :, :, :8], picture()[0, :, :, :8])
+
+
+def test_where_people_differ_in_shape_the_reference_decides() -> None:
+    doubtful, shown = board(), picture()
+    doubtful.shown[..., 20:26] = torch.where(doubtful.shown[..., 20:26] > 0, 0.3, -12.0)
+    window = Surface(doubtful.shown[None], doubtful.places[None])
+    _, masks, _ = carried(cut_out(shown, doubtful), window)
+    assert masks[0, 0, 0, 50, 22] > 0.5  # somebody wide
+    shown[..., 2, :, :26] = -1  # somebody who is six px narrower: there is room
+    made, masks, _ = carried(cut_out(shown, doubtful), window)
+    assert masks[0, 0, 0, 50, 22] < 0.2 and made[0, 0, 2, 50, 22] < -0.5
+    assert masks[0, 0, 0, 50, 34] > 0.9 and made[0, 0, 2, 50, 34] > 0.9
 
 
 def test_frames_do_not_depend_on_their_neighbours() -> None:
-    other = pose(right_knee=(150, 600), right_ankle=(90, 700))
-    together, _ = carry(pose(), other, pose())
-    alone, _ = carry(pose(), other)
-    assert torch.equal(together[0], alone[0])
+    together, _, _ = carry(board(), board(left=5), board(top=7))
+    alone, _, _ = carry(board(), board(top=7))
+    assert torch.equal(together[1], alone[0])
 
 
-def test_detail_comes_from_the_reference_where_the_picture_shows_it() -> None:
+def test_detail_comes_from_what_is_carried_where_the_picture_is_like_it() -> None:
     model = tiny_model()
-    reference = picture()[None, :, ::4, ::4][..., :56, :32]
-    moved = model.carried(model.look(reference, pose()[None]), pose()[None, None])[0]
-    moved.trusted[:, :, :28] = 0
+    reference = picture()[..., ::2, ::2]
+    moved = model.carried(model.look(reference, standing_pose()[None]), standing_pose()[None, None])[0]
     latents = moved.maps[:, :4]
-    moved = replace(moved, pictures=model.paint(latents) + 0.3 * torch.randn(1, 3, 56, 32))  # the same, in more detail
-    plain, made = (model.paint(latents, with_it) for with_it in (None, moved))
-    assert torch.equal(made[:, :, 22:28, 14:18], plain[:, :, 22:28, 14:18])  # a limb that is not the right one
-    inside = (moved.trusted == 1).expand(-1, 3, -1, -1)
-    nearer = (made - moved.pictures).abs()[inside].mean() / (plain - moved.pictures).abs()[inside].mean()
-    assert nearer < 0.35
-    room = (moved.away == 1).expand(-1, 3, -1, -1)
-    assert room.any() and (made - moved.pictures).abs()[room].mean() < 0.1
+    nowhere = torch.zeros_like(moved.away)
+    moved = replace(moved, pictures=model.paint(latents) + 0.3 * torch.randn(1, 3, 56, 32), away=nowhere)
+    plain, made = (model.paint(latents, with_it) for with_it in (None, moved))  # the same, without and with the detail
+    assert (made - moved.pictures).abs().mean() < 0.35 * (plain - moved.pictures).abs().mean()
+    left = nowhere.clone()
+    left[..., :16] = 1
+    room = model.paint(latents, replace(moved, away=left))
+    assert (room - moved.pictures)[..., :16].abs().mean() < 0.1 and torch.equal(room[..., 16:], made[..., 16:])
     other = latents + 30  # somebody else altogether
     assert (model.paint(other, moved) - model.paint(other)).abs().max() < 0.05
-    twice = model.paint(latents, moved, sharp=True), model.paint(latents, sharp=True)
-    assert twice[0].shape == (1, 3, 112, 64)
-    assert torch.equal(twice[0][:, :, 46:54, 30:34], twice[1][:, :, 46:54, 30:34])
+    assert model.paint(latents, moved, sharp=True).shape == (1, 3, 112, 64)
+
+
+def test_in_twice_the_size_the_reference_is_carried_in_twice_the_size() -> None:
+    model = tiny_model()
+    reference = picture()[..., ::2, ::2]
+    sight = model.look(reference, standing_pose()[None], picture())
+    coarse, fine = (model.carried(sight, standing_pose()[None, None], sharp)[0] for sharp in (False, True))
+    assert coarse.pictures.shape == (1, 3, 56, 32) and fine.pictures.shape == (1, 3, 112, 64)
+    assert fine.maps.shape == coarse.maps.shape and fine.away.shape == (1, 1, 112, 64)
+    painted = model.paint(fine.maps[:, :4], fine, sharp=True)
+    assert painted.shape == (1, 3, 112, 64) and painted.isfinite().all()
+    assert model.paint(fine.maps[:, :4], fine).shape == (1, 3, 56, 32)
+    without = model.look(reference, standing_pose()[None])
+    assert torch.equal(model.carried(without, standing_pose()[None, None], True)[0].pictures, coarse.pictures)
 
 
 def test_in_a_hurry_pictures_differ_by_a_shade() -> None:

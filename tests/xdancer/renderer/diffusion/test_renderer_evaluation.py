@@ -71,11 +71,12 @@ def test_the_command_reports_on_held_out_people(
     assert main(command) == 0
     result = json.loads(capsys.readouterr().out)
     assert (
-        set(result["ways"]) == {"offline", "live", "one pass", "coded", "carried", "reference"}
+        set(result["ways"]) == {"offline", "live", "one pass", "coded", "carried", "exact", "reference"}
         and result["scenes"] == 2
     )
     assert all(np.isfinite(list(ways.values())).all() for ways in result["ways"].values())
     assert result["ways"]["reference"]["flicker"] == 0
+    assert result["ways"]["exact"]["psnr"] > result["ways"]["reference"]["psnr"]
     assert [way for way, row in result["ways"].items() if "seams" in row] == ["offline", "live", "one pass"]
     assert strips.exists() and "PSNR" in report(result)
     assert main([*command, "--frames", "40"]) == 2

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from diffusion_fixtures import TINY, person, tiny_model
+from safetensors.torch import load_file, save_file
 
 from engine.cli import main
 from xdancer.config import load_config
@@ -29,6 +30,7 @@ STAGES = [
     {"warmup": 1, "supersample": 1, **stage}
     for stage in (
         {"stage": "autoencoder", "steps": 3, "windows": 2, "learning_rate": 0.002},
+        {"stage": "body", "steps": 2, "windows": 1, "learning_rate": 0.001},
         {"stage": "images", "steps": 2, "windows": 2, "learning_rate": 0.001},
         {"stage": "motion", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001, "echo": 2, "last": 0.5},
         {"stage": "consistency", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001},
@@ -54,12 +56,12 @@ def state(result: dict) -> bytes:
 
 def test_a_run_that_was_cut_off_goes_the_same_way(settings: dict, tmp_path: Path) -> None:
     """Cut off after a stage and within stages; each piece is a process of its own as far as the run can tell."""
-    stops = (3, 6)
+    stops = (3, 8)
     whole = of(settings, save_minutes=1e9)
     for stop in stops:
         training.train(whole, stop_at=stop)  # writes its checkpoint, as the other run does, and goes on
     straight = training.train(whole)
-    assert straight["finished"] and straight["steps"] == straight["of"] == 9
+    assert straight["finished"] and straight["steps"] == straight["of"] == 11
     moved = of(settings, run=str(tmp_path / "here"))
     for stop in stops:
         assert not training.train(moved, stop_at=stop)["finished"]
@@ -67,11 +69,11 @@ def test_a_run_that_was_cut_off_goes_the_same_way(settings: dict, tmp_path: Path
         moved = of(settings, run=str(tmp_path / f"there{stop}"))
     resumed = training.train(moved)
     assert resumed["finished"] and state(resumed) == state(straight)
-    assert training.train(moved)["steps"] == 9  # there is nothing left to do
+    assert training.train(moved)["steps"] == 11  # there is nothing left to do
     rows = [json.loads(line) for line in (Path(moved.run) / "log.jsonl").read_text().splitlines()]
     assert {row["stage"] for row in rows} == {s["stage"] for s in STAGES}
     assert all(np.isfinite(row["held_out"]) for row in rows)
-    assert len(list((Path(moved.run) / "samples").glob("*.png"))) == 5
+    assert len(list((Path(moved.run) / "samples").glob("*.png"))) == 6
     made = Renderer.from_pretrained(resumed["weights"], reference=person(), tokenizer=settings["tokenizer"])
     assert made.reads_tokens and made.stream().step(np.zeros((4, 5, 6), np.int16)).shape == (4, 64, 40, 3)
 
@@ -84,6 +86,20 @@ def test_going_on_in_one_go_is_going_on_from_the_file(settings: dict, tmp_path: 
     other = of(settings, stages=stage, run=str(tmp_path / "other"), save_minutes=1e-9)
     training.train(other, stop_at=2)
     assert state(training.train(other)) == state(straight)
+
+
+def test_a_run_begins_from_other_weights_as_far_as_they_go(settings: dict, tmp_path: Path) -> None:
+    first = training.train(of(settings, stages=STAGES[:1]))
+    folder = Path(first["weights"])
+    state = load_file(folder / "model.safetensors")
+    save_file({k: v for k, v in state.items() if not k.startswith("body.")}, folder / "model.safetensors")
+    second = of(settings, run=str(tmp_path / "second"), begin=str(folder), stages=STAGES[1:2])
+    made = load_file(Path(training.train(second)["weights"]) / "model.safetensors")
+    assert made.keys() == state.keys()
+    assert all(torch.equal(made[k], v) for k, v in state.items() if not k.startswith("body."))
+    save_file({k: v for k, v in state.items() if k != "unet.conv_in.weight"}, folder / "model.safetensors")
+    with pytest.raises(UserError, match="no unet.conv_in.weight"):
+        training.make(second)
 
 
 def test_the_autoencoder_learns_pictures_in_both_sizes(corpus: Path, tokenizer: PoseTokenizer) -> None:
@@ -151,7 +167,7 @@ def test_what_does_not_fit_is_said(settings: dict) -> None:
 def test_a_renderer_that_began_as_stable_diffusion_keeps_to_its_autoencoder(
     settings: dict, made_stable: Path, tokenizer_folder: Path
 ) -> None:
-    stages = [{**STAGES[1], "steps": 1}, {**STAGES[2], "steps": 1, "frames": 2, "learns": ["motion.", "unet."]}]
+    stages = [{**STAGES[2], "steps": 1}, {**STAGES[3], "steps": 1, "frames": 2, "learns": ["motion.", "unet."]}]
     shape = {"size": [64, 40], "motion": {**TINY["motion"], "widths": [8, 8]}}
     result = training.train(of(settings, base=str(made_stable), stages=stages, shape=shape))
     config = json.loads((Path(result["weights"]) / "config.json").read_text())
@@ -249,7 +265,7 @@ def test_every_part_learns_from_the_denoising_loss() -> None:
     objectives.denoising(model, batch_of(model), torch.Generator().manual_seed(1)).backward()
     silent = [
         name for name, p in model.named_parameters()
-        if not name.startswith("autoencoder") and (p.grad is None or not p.grad.abs().max() > 0)
+        if not name.startswith(("autoencoder.", "body.")) and (p.grad is None or not p.grad.abs().max() > 0)
     ]  # fmt: skip
     # The ReferenceNet is read at its self-attentions' entrances: what follows the last of them is never asked.
     assert all(name.startswith("reference.up_blocks") for name in silent), silent

@@ -1,0 +1,127 @@
+"""What people look like around their joints: for each pixel of a pose, whether somebody is seen there, and which place
+of the body it is.
+
+Places are those of a person who stands with arms stretched out (a canonical surface, as in DensePose, arXiv 1802.00434,
+and canonical surface maps, arXiv 1912.05729), so that two pictures of a person can be laid over each other, wherever
+they turn and whatever limb hides another. Learned from avatars, of which both are known exactly.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from xdancer.pose.layout import INDEX, N_JOINTS
+from xdancer.renderer.diffusion.figure import LIMBS, SEEN, Figure
+
+SIZE = (224, 128)  # px, of the maps
+MIDDLES = (INDEX["neck"], INDEX["right_hip"], INDEX["left_hip"])
+
+
+@dataclass(frozen=True)
+class BodyShape:
+    """Sizes of the network. widths: channels of its levels, the first a quarter of the picture's size; fine: of half
+    its size; motion: numbers that a pose becomes; groups: of the normalisation."""
+
+    widths: tuple[int, int, int] = (48, 96, 128)
+    fine: int = 24
+    motion: int = 128
+    groups: int = 8
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "BodyShape":
+        """Raises TypeError for a key it does not know."""
+        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**sizes)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What is seen of people. shown: (..., 1, H, W), how surely somebody is, as a logit. places: (..., 3, H, W) on the
+    body, in statures: to the left, up from the floor, to the front; they mean something where somebody is."""
+
+    shown: Tensor
+    places: Tensor
+
+    def windows(self, count: int) -> "Surface":
+        """(N, ..) as so many windows of frames: (count, N / count, ..)."""
+        return Surface(*(v.unflatten(0, (count, -1)) for v in (self.shown, self.places)))
+
+
+class Block(nn.Module):
+    """Two convolutions, scaled and shifted between them by the pose."""
+
+    def __init__(self, before: int, after: int, shape: BodyShape) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(before, after, 3, padding=1)
+        self.norm = nn.GroupNorm(shape.groups, after)
+        self.style = nn.Linear(shape.motion, 2 * after)
+        self.leave = nn.Conv2d(after, after, 3, padding=1)
+        self.shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+
+    def forward(self, x: Tensor, motion: Tensor) -> Tensor:
+        scale, shift = self.style(motion)[..., None, None].chunk(2, dim=1)
+        y = F.silu(self.norm(self.enter(F.silu(x))) * (1 + scale) + shift)
+        return self.shortcut(x) + self.leave(y)
+
+
+class Exact(nn.Conv2d):
+    """A convolution in single precision, whatever the others work in: half would place faces by whole pixels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            bias = None if self.bias is None else self.bias.float()
+            return self._conv_forward(x.float(), self.weight.float(), bias)
+
+
+class BodyNetwork(nn.Module):
+    """Poses to surfaces: a UNet on maps of the limbs, told the whole pose at every level."""
+
+    def __init__(self, shape: BodyShape) -> None:
+        super().__init__()
+        first, second, third = shape.widths
+        maps = 3 * len(LIMBS)
+        self.motion = nn.Sequential(
+            nn.Linear(3 * N_JOINTS, shape.motion), nn.SiLU(), nn.Linear(shape.motion, shape.motion), nn.SiLU()
+        )
+        self.enter = nn.Conv2d(maps, first, 3, 2, 1)
+        self.down = nn.ModuleList([Block(first, first, shape), Block(first, second, shape)])
+        self.bottom = nn.ModuleList([Block(second, third, shape), Block(third, third, shape)])
+        self.up = nn.ModuleList([Block(second, second, shape), Block(first, first, shape)])
+        self.narrow = nn.ModuleList([nn.Conv2d(third, second, 1), nn.Conv2d(second, first, 1)])
+        self.fine = nn.ModuleList([nn.Conv2d(maps, shape.fine, 1), nn.Conv2d(first, shape.fine, 1)])
+        self.mix = nn.Conv2d(shape.fine, shape.fine, 3, padding=1)
+        self.leave = Exact(shape.fine, 4 * 4, 3, padding=1)
+
+    def forward(self, poses: Tensor) -> Surface:
+        """Poses (N, 60, 3) in canvas px -> what is seen of them (N, .., 224, 128)."""
+        poses = poses.float()
+        figure = Figure.of(poses)
+        kind = self.enter.weight.dtype
+        maps = figure.maps(SIZE[0] // 2, SIZE[1] // 2).to(kind)
+        motion = self.motion(_centred(poses, figure.size).flatten(1).to(kind))
+        x = fine = self.down[0](self.enter(maps), motion)
+        x = middle = self.down[1](F.avg_pool2d(x, 2), motion)
+        x = F.avg_pool2d(x, 2)
+        for block in self.bottom:
+            x = block(x, motion)
+        for block, narrow, beside in zip(self.up, self.narrow, (middle, fine), strict=True):
+            x = block(beside + F.interpolate(narrow(x), beside.shape[-2:], mode="nearest"), motion)
+        x = self.fine[0](maps) + F.interpolate(self.fine[1](x), maps.shape[-2:], mode="bilinear", align_corners=False)
+        x = self.leave(F.silu(self.mix(F.silu(x))))
+        shown, places = F.pixel_shuffle(x, 2).split([1, 3], dim=1)
+        return Surface(shown, places)
+
+
+def _centred(poses: Tensor, size: Tensor) -> Tensor:
+    """Poses (N, 60, 3) about the middle of their trunks and in their size; unseen joints 0."""
+    there = (poses[..., 2:] >= SEEN).to(poses)
+    weight = there[:, MIDDLES, :]
+    middle = (poses[:, MIDDLES, :2] * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp_min(1)
+    place = (poses[..., :2] - middle) / (3 * size[:, None, None])
+    return torch.cat([place * (poses[..., 2:] > 0), poses[..., 2:]], dim=-1).clamp(-3, 3)

@@ -1,0 +1,103 @@
+"""Where the limbs of a pose are in a picture: lines between joints, as wide as limbs are.
+
+Twelve limbs are a coarse drawing of a person; `body.py` learns what a person looks like around them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, INDEX
+
+# Points that limbs run between, as means of joints: (name, joints).
+POINTS: dict[str, tuple[str, ...]] = {
+    "neck": ("neck",), "hips": ("right_hip", "left_hip"),
+    "head": ("nose", "right_eye", "left_eye", "right_ear", "left_ear"),
+    **{f"{side}_{joint}": (f"{side}_{joint}",) for side in ("right", "left")
+       for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")},
+    **{f"{side}_hand": tuple(f"{side}_{finger}_1" for finger in ("index", "middle", "ring", "little"))
+       for side in ("right", "left")},
+}  # fmt: skip
+PLACES = {name: place for place, name in enumerate(POINTS)}
+
+
+@dataclass(frozen=True)
+class Limb:
+    """From one point to another. radius: half its width, in the size of the figure."""
+
+    start: str
+    end: str
+    radius: float
+
+
+def _pairs(start: str, end: str, radius: float) -> tuple[Limb, Limb]:
+    return Limb(f"right_{start}", f"right_{end}", radius), Limb(f"left_{start}", f"left_{end}", radius)
+
+
+LIMBS = (
+    Limb("hips", "neck", 0.45),
+    Limb("neck", "head", 0.36),
+    *_pairs("shoulder", "elbow", 0.19),
+    *_pairs("elbow", "wrist", 0.16),
+    *_pairs("wrist", "hand", 0.18),
+    *_pairs("hip", "knee", 0.30),
+    *_pairs("knee", "ankle", 0.22),
+)
+SIZED = tuple(k for k, limb in enumerate(LIMBS) if "hand" not in limb.end and limb.end != "head")
+STARTS = tuple(PLACES[limb.start] for limb in LIMBS)
+ENDS = tuple(PLACES[limb.end] for limb in LIMBS)
+SEEN = 0.3  # confidence of a joint that a limb may hang on
+SMALLEST = 16.0  # canvas px: limbs of the smallest figure
+FAR = 3.0  # radii from a limb up to which its maps tell a place beside it
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The limbs of people, L of them. starts, ends: (..., L, 2) canvas px. seen: (..., L). size: (...) canvas px, the
+    root mean square length of arms, legs and trunk."""
+
+    starts: Tensor
+    ends: Tensor
+    seen: Tensor
+    size: Tensor
+
+    @property
+    def length(self) -> Tensor:
+        return (self.ends - self.starts).norm(dim=-1).clamp_min(1e-3)
+
+    @classmethod
+    def of(cls, poses: Tensor) -> "Figure":
+        """The limbs of poses (..., 60, 3)."""
+        places, seen = [], []
+        for joints in POINTS.values():
+            some = poses[..., [INDEX[name] for name in joints], :]
+            weight = (some[..., 2:] >= SEEN).to(poses)
+            places.append((some[..., :2] * weight).sum(-2) / weight.sum(-2).clamp_min(1))
+            # Some of the joints will do for a head or a hand, but hips are between two.
+            seen.append(weight.sum((-2, -1)) >= (2 if len(joints) == 2 else 1))
+        points, known = torch.stack(places, -2), torch.stack(seen, -1)
+        starts, ends = points[..., STARTS, :], points[..., ENDS, :]
+        there = known[..., STARTS] & known[..., ENDS]
+        square = (ends - starts).square().sum(-1)[..., SIZED]
+        sized = there[..., SIZED].to(square)
+        size = ((square * sized).sum(-1) / sized.sum(-1).clamp_min(1)).sqrt().clamp_min(SMALLEST)
+        return cls(starts, ends, there, size)
+
+    def maps(self, height: int, width: int) -> Tensor:
+        """For each place of a grid over the canvas, and each limb, (..., 3 L, height, width): how near it is (1 on its
+        line, 0 far off), and, as far as it is near, how far along (0 to 1 from start to end) and how many radii
+        aside."""
+        across = CANVAS_WIDTH / width
+        x = (torch.arange(width, device=self.size.device) + 0.5) * across - 0.5
+        y = ((torch.arange(height, device=self.size.device) + 0.5) * (CANVAS_HEIGHT / height) - 0.5)[:, None]
+        radius = (self.size[..., None] * self.size.new_tensor([limb.radius for limb in LIMBS]))[..., None, None]
+        (ux, uy) = ((self.ends - self.starts) / self.length[..., None])[..., None, None, :].unbind(-1)
+        dx, dy = x - self.starts[..., 0, None, None], y - self.starts[..., 1, None, None]
+        length = self.length[..., None, None]
+        along, aside = dx * ux + dy * uy, dx * uy - dy * ux
+        past = along.clamp_max(0) + (along - length).clamp_min(0)
+        far = (past.square() + aside.square()) / radius.square()
+        near = torch.exp(-far / 2) * self.seen[..., None, None].to(far)
+        beside = torch.exp(-far / (2 * FAR)) * self.seen[..., None, None].to(far)
+        return torch.cat([near, beside * along / length.clamp_min(1), beside * aside / radius], dim=-3)
