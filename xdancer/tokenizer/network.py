@@ -5,8 +5,7 @@ Per part a causal convolutional encoder and quantiser; one shared causal decoder
 the same weights in numpy.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +13,13 @@ from torch.nn import functional as F
 
 from xdancer.pose.layout import CODE_DIM, CODEBOOK_SIZE, N_PARTS, PARTS, TOKENS_PER_PART
 from xdancer.tokenizer import frame
+from xdancer.weights.sizes import Sizes
 
 KERNEL = 3
 
 
 @dataclass(frozen=True)
-class Shape:
+class Shape(Sizes):
     """Sizes of the network. A dilation of 0 stands for a block that looks at one row only.
 
     stages: residual quantisation steps of each latent group; TOKENS_PER_PART / stages groups of CODE_DIM numbers.
@@ -54,14 +54,6 @@ class Shape:
     def receptive_field(self) -> int:
         """Frames a decoded frame depends on, its own included: R."""
         return self.encoder_field + self.decoder_field - 1
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Shape":
-        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**sizes)
 
 
 def field(dilations: tuple[int, ...]) -> int:

@@ -1,11 +1,13 @@
 """Pictures to latents of an eighth of their size and back: our own small autoencoder, and those of Stable Diffusion."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from xdancer.weights.sizes import Sizes
 
 REACH = 8  # pixels to a latent, each way
 COLOURS = 3
@@ -27,21 +29,12 @@ class Autoencoder(Protocol):
 
 
 @dataclass(frozen=True)
-class AutoencoderShape:
+class AutoencoderShape(Sizes):
     """widths: channels at a half, a quarter and an eighth of the size, of the encoder and of the decoder."""
 
     latent: int = 8
     encoder: tuple[int, ...] = (32, 64, 96)
     decoder: tuple[int, ...] = (32, 64, 96)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "AutoencoderShape":
-        """Raises TypeError for a key it does not know."""
-        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**sizes)
 
 
 class Residual(nn.Module):

@@ -6,8 +6,7 @@ and canonical surface maps, arXiv 1912.05729), so that two pictures of a person 
 they turn and whatever limb hides another. Learned from avatars, of which both are known exactly.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +14,14 @@ from torch.nn import functional as F
 
 from xdancer.pose.layout import INDEX, N_JOINTS
 from xdancer.renderer.diffusion.figure import LIMBS, SEEN, Figure
+from xdancer.weights.sizes import Sizes
 
 SIZE = (224, 128)  # px, of the maps
 MIDDLES = (INDEX["neck"], INDEX["right_hip"], INDEX["left_hip"])
 
 
 @dataclass(frozen=True)
-class BodyShape:
+class BodyShape(Sizes):
     """Sizes of the network. widths: channels of its levels, the first a quarter of the picture's size; fine: of half
     its size; motion: numbers that a pose becomes; groups: of the normalisation."""
 
@@ -29,15 +29,6 @@ class BodyShape:
     fine: int = 24
     motion: int = 128
     groups: int = 8
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "BodyShape":
-        """Raises TypeError for a key it does not know."""
-        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**sizes)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from xdancer.renderer.diffusion.guider import PoseGuider, skeletons
 from xdancer.renderer.diffusion.motion import MotionDecoder, MotionShape
 from xdancer.renderer.diffusion.noise import NoiseSchedule
 from xdancer.renderer.diffusion.unet import UNet, UNetShape
+from xdancer.weights.sizes import Sizes
 
 # What CLIP's image encoder expects (arXiv 2103.00020): mean and deviation of RGB in [0, 1], and its picture's side.
 BLUR = 11  # px: detail is what is smaller
@@ -26,7 +27,7 @@ CLIP_MEAN, CLIP_DEVIATION, CLIP_SIDE = (0.48145466, 0.4578275, 0.40821073), (0.2
 
 
 @dataclass(frozen=True)
-class ModelShape:
+class ModelShape(Sizes):
     """Sizes of a renderer. It is led by a motion decoder, or, where `guider` is given, by drawn skeletons.
 
     size: height and width of its pictures, px, multiples of 8. body: of the network that knows bodies, by which the
@@ -47,18 +48,13 @@ class ModelShape:
         return {"size": self.size, "noise": self.noise, "guider": self.guider, **named}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "ModelShape":
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """Raises TypeError or ValueError for a key it does not know or a wrong value."""
         kinds: dict[str, Any] = {
             "unet": UNetShape, "motion": MotionShape, "body": BodyShape, "autoencoder": AutoencoderShape,
         }  # fmt: skip
-        sizes: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        for key, kind in kinds.items():
-            if isinstance(sizes.get(key), dict):
-                sizes[key] = kind.from_dict(sizes[key])
-        return cls(**sizes)
+        given = {key: kind.from_dict(values[key]) for key, kind in kinds.items() if isinstance(values.get(key), dict)}
+        return super().from_dict({**values, **given})
 
 
 # The shipped size: about 10 M parameters beside the autoencoder, no CLIP (the ReferenceNet alone says who it is).

@@ -4,8 +4,7 @@ A learned map is enlarged level by level while the frame's motion modulates it b
 modules tie the frames of a window together. No skeleton is drawn on this path.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +12,11 @@ from torch.nn import functional as F
 
 from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, CODEBOOK_SIZE, N_JOINTS, TOKENS_PER_FRAME
 from xdancer.renderer.diffusion.blocks import TemporalModule
+from xdancer.weights.sizes import Sizes
 
 
 @dataclass(frozen=True)
-class MotionShape:
+class MotionShape(Sizes):
     """Sizes of a motion decoder.
 
     widths: channels of its levels, coarse to fine, as many as the UNet has. base: height and width of the learned map.
@@ -33,15 +33,6 @@ class MotionShape:
     longest: int = 32
     positions: bool = False
     token_dropout: float = 0.3
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "MotionShape":
-        """Raises TypeError for a key it does not know."""
-        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**sizes)
 
 
 def normalised(joints: Tensor) -> Tensor:

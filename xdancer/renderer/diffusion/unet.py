@@ -6,8 +6,7 @@ self-attentions also read what a ReferenceNet saw (Animate Anyone, arXiv 2311.17
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from diffusers.models.downsampling import Downsample2D
@@ -18,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.blocks import Memory, Pass, SpatialTransformer, TemporalModule
+from xdancer.weights.sizes import Sizes
 
 
 @dataclass(frozen=True)
-class UNetShape:
+class UNetShape(Sizes):
     """Sizes of a UNet. The defaults are those of Stable Diffusion 1.5 with AnimateDiff's temporal modules.
 
     channels: width of each level, fine to coarse. layers: residual blocks a level on the way down, one more on the way
@@ -43,15 +43,6 @@ class UNetShape:
     def entries(self) -> tuple[int, ...]:
         """Channels of what enters each level on the way down: where condition maps are added."""
         return (self.channels[0], *self.channels[:-1])
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "UNetShape":
-        """Raises TypeError for a key it does not know."""
-        sizes: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**sizes)
 
 
 class Level(nn.Module):
