@@ -142,7 +142,7 @@ def evaluate(
             "live": rolled(model, posed, told, placed, number),
             "one pass": rolled(model, posed, told, placed, number, levels=1, chunk=ONCE),
             "coded": model.autoencoder.decode(model.autoencoder.encode(true)),
-            "carried": moved.pictures[0] if moved is not None else reference.expand_as(true),
+            **({"carried": moved.pictures[0]} if moved is not None else {}),
             "exact": _carried_exactly(surfaces, scene, reference),
             "reference": reference.expand_as(true),
         }
@@ -159,8 +159,9 @@ def evaluate(
     if strips:
         strips.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(strips), np.concatenate(rows)[..., ::-1])
-    ways = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in scores.items()}
-    found = {"limbs": {way: summed(each) for way, each in limbs.items()}} if detector else {}
+    drawn_by = {way: all_ for way, all_ in scores.items() if all_}  # a renderer without a body carries nothing
+    ways = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in drawn_by.items()}
+    found = {"limbs": {way: summed(each) for way, each in limbs.items() if each}} if detector else {}
     return {"scenes": count, "frames": scenes.frames, "steps": steps, "ways": ways, **found}
 
 
