@@ -19,6 +19,7 @@ LOW, HIGH = (-0.54, -0.02, -0.16), (0.54, 1.04, 0.20)  # of the space that bodie
 CELLS = (70, 68, 24)  # across, up and deep: of about 1/65 of a stature
 APART = 0.06, 0.18  # colours in [-1, 1] that may be the room's, and that surely are not
 DOUBT = 0.1  # of what the reference shows of a place
+NOBODY = 0.1  # likelihood up to which there is only the room, where no pixel around has more
 LEAST = 0.15  # likelihood from which a pixel may be person
 EDGE = 0.01  # what a pixel at the edge of the person counts beside one within
 MIRRORED = 0.1  # what the other side of the body counts
@@ -74,7 +75,7 @@ def cut_out(pictures: Tensor, surface: Surface) -> Cutout:
     """Reference pictures (B, 3, H, W) and what is seen of the people in them (B, ..)."""
     height, width = pictures.shape[-2:]
     shown, places = (_enlarged(v, height, width) for v in (torch.sigmoid(surface.shown), surface.places))
-    room = _room(pictures, ~_near(shown)[:, 0])
+    room = _room(pictures, _highest(shown, MARGIN) <= NOBODY)
     apart, telling = _apart(pictures, room, shown)
     evidence = 0.5 + (apart - 0.5) * telling
     person = _weighed(shown, evidence)
@@ -164,11 +165,6 @@ def _at(values: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(values, grid.to(values), "bilinear", "border", align_corners=False)
 
 
-def _near(shown: Tensor) -> Tensor:
-    """Whether somebody is around a pixel: (N, 1, H, W)."""
-    return _highest(shown, MARGIN) > 0.1
-
-
 def _shrunk(values: Tensor, share: float) -> Tensor:
     return -_highest(-values, share)
 
@@ -230,6 +226,6 @@ def _filled(sums: Tensor, weight: Tensor) -> Tensor:
 
 
 def _room(pictures: Tensor, free: Tensor) -> Tensor:
-    """The pictures (B, 3, H, W) with what is not `free` (B, H, W) filled from around it."""
-    keep = free[:, None].to(pictures)
-    return torch.where(keep > 0, pictures, _filled(pictures * keep, keep))
+    """The pictures (B, 3, H, W) with what is not `free` (B, 1, H, W) filled from around it."""
+    keep = free.to(pictures)
+    return torch.where(free, pictures, _filled(pictures * keep, keep))

@@ -13,7 +13,7 @@ from xdancer.renderer.diffusion.autoencoder import REACH
 from xdancer.renderer.diffusion.carry import Moved
 from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
 from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW, Denoise, Rolling, offline
-from xdancer.training.renderer.scenes import Scene
+from xdancer.training.renderer.scenes import Scene, all_poses
 
 FRAMES = 4  # shown of a window
 STEPS = 8
@@ -32,9 +32,8 @@ def write(
         rows = [to_pictures(v) for v in (plain, made)]
         grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     elif stage == "body":
-        posed = torch.cat([scenes["posed"][:, None], scenes["poses"]], dim=1).flatten(0, 1)[: 2 * FRAMES]
         assert model.body is not None
-        told = model.body(posed.to(pictures.device))
+        told = model.body(all_poses(scenes)[: 2 * FRAMES].to(pictures.device))
         true = pictures.flatten(0, 1)[: 2 * FRAMES], person.flatten(0, 1)[: 2 * FRAMES]
         rows = [to_pictures(v) for v in (_coloured(*true), _coloured(told.places, (told.shown > 0).float()))]
         grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])

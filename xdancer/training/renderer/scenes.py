@@ -181,6 +181,11 @@ def _backdrop(rng: np.random.Generator) -> np.ndarray:
     return np.clip(colours + rng.uniform(0, 0.03) * rng.normal(size=colours.shape), 0, 1).astype(np.float32)
 
 
+def all_poses(scenes: Scene) -> torch.Tensor:
+    """The poses (B (1 + frames), 60, 3) of scenes gathered, that of each reference first."""
+    return torch.cat([scenes["posed"][:, None], scenes["poses"]], dim=1).flatten(0, 1)
+
+
 def gathered(scenes: list[Scene]) -> Scene:
     """Scenes as one, every value with a leading axis."""
     return {key: torch.from_numpy(np.stack([scene[key] for scene in scenes])) for key in scenes[0]}

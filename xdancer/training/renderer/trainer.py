@@ -24,7 +24,7 @@ from xdancer.training.renderer import objectives, parts, samples
 from xdancer.training.renderer.config import RendererConfig, Stage
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.objectives import Batch
-from xdancer.training.renderer.scenes import Scene, Scenes, gathered
+from xdancer.training.renderer.scenes import Scene, Scenes, all_poses, gathered
 
 OWN = {"autoencoder": ("autoencoder.",), "body": ("body.",)}  # what a stage teaches
 DENOISING = ("unet.", "reference.", "motion.", "guider.", "carry.")
@@ -103,9 +103,8 @@ class Trainer:
                 return objectives.autoencoding(self.model.autoencoder, fine, person)
             if stage.stage == "body":
                 assert self.model.body is not None
-                posed = torch.cat([scenes["posed"][:, None], scenes["poses"]], dim=1).flatten(0, 1)
                 shown = pictures.flatten(0, 1), person.flatten(0, 1)
-                return objectives.surface(self.model.body, posed.to(self.device), *shown)
+                return objectives.surface(self.model.body, all_poses(scenes).to(self.device), *shown)
             batch = self._batch(scenes, pictures, person)
             if stage.stage == "consistency":
                 return objectives.consistency(self.model, self.average, batch, generator)
