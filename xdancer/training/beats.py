@@ -1,11 +1,14 @@
 """`xdancer train beats`: the beat network, on MIDI songs and random grooves whose grids are known exactly."""
 
 import argparse
+import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mido
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,7 +18,8 @@ from tqdm import tqdm
 from xdancer import weights
 from xdancer.config import load_config
 from xdancer.data.config import data_root
-from xdancer.data.songs import list_songs, render
+from xdancer.data.songs import Song, list_songs, midi, render
+from xdancer.data.songs.arrange import arranged
 from xdancer.data.songs.song import FASTEST, SLOWEST
 from xdancer.errors import UserError
 from xdancer.music.activation import N_INPUTS, STEP_HOPS
@@ -31,7 +35,8 @@ class BeatsConfig(BaseModel):
     """Everything a run depends on beside the raw data.
 
     `bar_weight`: how much it counts to tell downbeats from other beats, where to tell beats from none counts 1.
-    `begin`: a network of the same shape to begin with, by name or folder.
+    `begin`: a network of the same shape to begin with, by name or folder. `arrangements`: of each song that is taught,
+    beside itself.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -41,6 +46,7 @@ class BeatsConfig(BaseModel):
     steps: int = Field(gt=0)
     excerpts: int = Field(default=48, gt=0)
     seconds: float = Field(default=10.0, gt=2)
+    arrangements: int = Field(default=0, ge=0)
     grooves: int = Field(default=240, ge=4)
     groove_share: float = Field(default=0.4, ge=0, le=1)
     on_grid: float = Field(default=0.9, ge=0, le=1)
@@ -176,16 +182,32 @@ def prepare(config: BeatsConfig, folder: Path) -> None:
         (folder / split).mkdir(parents=True, exist_ok=True)
     songs = [s for s in list_songs(data_root()) if s.on_grid >= config.on_grid and s.quarters_s[-1] > 20.0]
     for song in tqdm(songs, desc="songs", unit="song"):
-        path = folder / song.split / f"{song.name}.npz"
-        if not path.exists():
-            quarters = song.quarters_s[np.searchsorted(song.quarters_s, song.downbeats_s[0] - 0.01) :]
-            _write(path, render(song), quarters, song.four_four)
+        _write_song(folder / song.split / f"{song.name}.npz", song)
+    for number in range(config.arrangements):
+        for song in tqdm([s for s in songs if s.split == "train"], desc=f"arrangement {number + 1}", unit="song"):
+            path = folder / "train" / f"{song.name}-arranged-{number}.npz"
+            _write_arranged(path, song, np.random.default_rng([config.seed, zlib.crc32(song.name.encode()), number]))
     kit = load_kit(data_root() / "music" / "samples_sonic_pi_cc0")
     for number in tqdm(range(config.grooves), desc="grooves", unit="song"):
         path = folder / ("val" if number % 8 == 7 else "train") / f"groove-{number:04d}.npz"
         if not path.exists():
             groove = Groove(kit, np.random.default_rng([config.seed, number]))
             _write(path, groove.sound, groove.beats, True)
+
+
+def _write_song(path: Path, song: Song) -> None:
+    if not path.exists():
+        quarters = song.quarters_s[np.searchsorted(song.quarters_s, song.downbeats_s[0] - 0.01) :]
+        _write(path, render(song), quarters, song.four_four)
+
+
+def _write_arranged(path: Path, song: Song, rng: np.random.Generator) -> None:
+    if path.exists():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "arranged.mid"
+        arranged(mido.MidiFile(str(song.path), clip=True), rng).save(str(file))
+        _write_song(path, midi.read(file, song.name, song.split))
 
 
 def _write(path: Path, sound: np.ndarray, quarters: np.ndarray, barred: bool) -> None:

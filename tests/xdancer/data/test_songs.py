@@ -7,11 +7,12 @@ import mido
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xdancer.data.config import CorpusConfig
 from xdancer.data.songs import build, degrade, midi, sequencer
+from xdancer.data.songs.arrange import arranged
 from xdancer.data.songs.song import fold
 from xdancer.errors import UserError
 from xdancer.music.frame import SAMPLE_RATE
@@ -43,6 +44,66 @@ def test_the_grid_is_read_from_tempo_and_signature(tmp_path: Path) -> None:
     np.testing.assert_allclose(song.quarters_s[:3], [0, 0.5, 1.0])
     np.testing.assert_allclose(song.downbeats_s[:3], [0, 2.0, 4.0])
     assert (song.on_grid, song.four_four, song.steady, song.drums) == (1.0, True, True, True)
+
+
+def write_band(path: Path) -> mido.MidiFile:
+    """Drums in one track, piano and bass in another, whose instruments and tempo are told; four bars."""
+    file = mido.MidiFile(ticks_per_beat=480)
+    for channels in ((DRUMS,), (0, 1)):
+        track = mido.MidiTrack()
+        file.tracks.append(track)
+        if channels != (DRUMS,):
+            track.append(mido.MetaMessage("set_tempo", tempo=500_000))
+            track.append(mido.Message("program_change", channel=0, program=2))
+        for beat in range(16):
+            for channel in channels:
+                note = 36 if channel == DRUMS else 60 + beat % 4
+                track.append(mido.Message("note_on", channel=channel, note=note, velocity=100, time=0))
+            for k, channel in enumerate(channels):
+                note = 36 if channel == DRUMS else 60 + beat % 4
+                track.append(mido.Message("note_off", channel=channel, note=note, time=0 if k else 480))
+    file.save(str(path))
+    return file
+
+
+def notes(file: mido.MidiFile) -> dict[int, list[tuple[int, int]]]:
+    """(tick, note) of what is struck, by channel."""
+    out: dict[int, list[tuple[int, int]]] = {}
+    for track in file.tracks:
+        tick = 0
+        for event in track:
+            tick += event.time
+            if event.type == "note_on" and event.velocity:
+                out.setdefault(event.channel, []).append((tick, event.note))
+    return out
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_arrangements_keep_the_grid(tmp_path: Path, seed: int) -> None:
+    file = write_band(tmp_path / "band.mid")
+    other = arranged(file, np.random.default_rng(seed))
+    before, after = notes(file), notes(other)
+    assert after and set(after) <= set(before)
+    moved = set()
+    for channel, struck in after.items():
+        assert [tick for tick, _ in struck] == [tick for tick, _ in before[channel]]
+        steps = {b - a for (_, a), (_, b) in zip(before[channel], struck, strict=True)}
+        assert len(steps) == 1
+        moved |= steps if channel != DRUMS else set()
+    assert len(moved) <= 1 and all(abs(step) <= 6 for step in moved)
+    other.save(str(tmp_path / "other.mid"))
+    if sum(map(len, after.values())) >= 32:
+        pace = midi.read(tmp_path / "other.mid", "other", "train").tempo / 120
+        assert 0.79 < pace < 1.26
+
+
+def test_arrangements_differ(tmp_path: Path) -> None:
+    file = write_band(tmp_path / "band.mid")
+    made = [arranged(file, np.random.default_rng(seed)) for seed in range(30)]
+    assert {tuple(sorted(notes(other))) for other in made} >= {(0, 1, DRUMS), (0, 1), (DRUMS,)}
+    programs = {e.program for other in made for t in other.tracks for e in t if e.type == "program_change"}
+    assert len(programs) > 8
 
 
 def test_notes_between_the_grid_lines_are_counted(tmp_path: Path) -> None:
