@@ -13,6 +13,7 @@ from xdancer.pose.layout import N_JOINTS
 
 LEAST = 64  # px, the shorter side: below that there is nobody to be seen
 MOST = 150_000_000  # pixels: a larger picture would take half a gigabyte to open
+ENOUGH = (4 * 512, 4 * 896)  # px across and down: a JPEG is decoded no larger than it need be for the canvas
 OWN = "reference.png"  # the person that a folder of weights brings along
 BEHIND = (128, 128, 128)  # what shines through a transparent picture
 
@@ -23,17 +24,23 @@ def load(source: Picture, height: int, width: int) -> np.ndarray:
     """The picture, upright, RGB, uint8 (height, width, 3): a path, the bytes of a file, a PIL image, or an array uint8
     (H, W, 3).
 
-    All of its height is kept: a wider one loses its sides, a narrower one is continued there. Raises UserError where it
-    is no picture, or too small or too large to be used.
+    All of its height is kept: a wider one loses its sides, a narrower one is continued there. Raises UserError as
+    `opened` does.
     """
+    return _fitted(opened(source), height, width)
+
+
+def opened(source: Picture) -> Image.Image:
+    """The picture as `load` reads it, upright and RGB, for whoever needs it in several sizes. Raises UserError where it
+    is no picture, or too small or too large to be used."""
     name = str(source) if isinstance(source, (str, Path)) else "the reference picture"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours, below
             image = _opened(source)
             _check(image, name)
-            image.draft("RGB", (4 * width, 4 * height))  # a large JPEG is decoded small
-            picture = _flat(ImageOps.exif_transpose(image))
+            image.draft("RGB", ENOUGH)
+            return _flat(ImageOps.exif_transpose(image))
     except UserError:
         raise
     except Image.DecompressionBombError as error:
@@ -43,7 +50,6 @@ def load(source: Picture, height: int, width: int) -> np.ndarray:
     except Exception as error:  # Pillow raises many kinds for what is not a picture
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{name}: not a picture that can be read ({reason}); give a JPEG, PNG or WebP") from error
-    return _fitted(picture, height, width)
 
 
 def _opened(source: Picture) -> Image.Image:

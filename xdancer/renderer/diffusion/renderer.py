@@ -118,6 +118,7 @@ class Renderer:
         fitted to the canvas. Without it the detector finds it; without one, `guessed` is set and somebody who stands
         upright is assumed. `pose` is then what it is drawn from, None where the weights need none. Raises UserError
         where it is not a usable picture, or the detector finds nobody."""
+        picture = references.opened(picture)
         fitted = references.load(picture, self.height, self.width)
         guessed = False
         if pose is None and self.model.carry is not None:
