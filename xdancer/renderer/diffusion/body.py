@@ -1,6 +1,9 @@
 """What people look like around their joints: for each pixel of a pose, whether somebody is seen there, and which place
 of the body it is.
 
+A picture of somebody tells more than their pose: where they stand out from the room, and so how wide they are, what
+hair and cloth they have, and which limb is before another.
+
 Places are those of a person who stands with arms stretched out (a canonical surface, as in DensePose, arXiv 1802.00434,
 and canonical surface maps, arXiv 1912.05729), so that two pictures of a person can be laid over each other, wherever
 they turn and whatever limb hides another. Learned from avatars, of which both are known exactly.
@@ -18,6 +21,7 @@ from xdancer.weights.sizes import Sizes
 
 SIZE = (224, 128)  # px, of the maps
 MIDDLES = (INDEX["neck"], INDEX["right_hip"], INDEX["left_hip"])
+LOOKS = 4  # maps of how somebody stands out from the room: that they do, and by which colours
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class Exact(nn.Conv2d):
 
 
 class BodyNetwork(nn.Module):
-    """Poses to surfaces: a UNet on maps of the limbs, told the whole pose at every level."""
+    """Poses to surfaces: a UNet on maps of the limbs, told the whole pose at every level, and on how people look, where
+    there is a picture of them."""
 
     def __init__(self, shape: BodyShape) -> None:
         super().__init__()
@@ -88,24 +93,35 @@ class BodyNetwork(nn.Module):
         self.fine = nn.ModuleList([nn.Conv2d(maps, shape.fine, 1), nn.Conv2d(first, shape.fine, 1)])
         self.mix = nn.Conv2d(shape.fine, shape.fine, 3, padding=1)
         self.leave = Exact(shape.fine, 4 * 4, 3, padding=1)
+        # How somebody looks is beside their pose, and before any training counts nothing.
+        self.look = nn.ModuleList(
+            [nn.Conv2d(4 * LOOKS, first, 3, 2, 1, bias=False), nn.Conv2d(4 * LOOKS, shape.fine, 3, 1, 1, bias=False)]
+        )
+        for parameter in self.look.parameters():
+            nn.init.zeros_(parameter)
 
-    def forward(self, poses: Tensor) -> Surface:
-        """Poses (N, 60, 3) in canvas px -> what is seen of them (N, .., 224, 128)."""
+    def forward(self, poses: Tensor, looks: Tensor | None = None) -> Surface:
+        """Poses (N, 60, 3) in canvas px, and how the people in them look (N, LOOKS, 224, 128), as `carry.looks` tells
+        it, where that is known -> what is seen of them (N, .., 224, 128)."""
         poses = poses.float()
         figure = Figure.of(poses)
         kind = self.enter.weight.dtype
         maps = figure.maps(SIZE[0] // 2, SIZE[1] // 2).to(kind)
         motion = self.motion(_centred(poses, figure.size).flatten(1).to(kind))
-        x = fine = self.down[0](self.enter(maps), motion)
+        entered, detail = self.enter(maps), self.fine[0](maps)
+        if looks is not None:
+            shown = F.pixel_unshuffle(looks.to(kind), 2)
+            entered, detail = entered + self.look[0](shown), detail + self.look[1](shown)
+        x = fine = self.down[0](entered, motion)
         x = middle = self.down[1](F.avg_pool2d(x, 2), motion)
         x = F.avg_pool2d(x, 2)
         for block in self.bottom:
             x = block(x, motion)
         for block, narrow, beside in zip(self.up, self.narrow, (middle, fine), strict=True):
             x = block(beside + F.interpolate(narrow(x), beside.shape[-2:], mode="nearest"), motion)
-        x = self.fine[0](maps) + F.interpolate(self.fine[1](x), maps.shape[-2:], mode="bilinear", align_corners=False)
-        x = self.leave(F.silu(self.mix(F.silu(x))))
-        shown, places = F.pixel_shuffle(x, 2).split([1, 3], dim=1)
+        detail = detail + F.interpolate(self.fine[1](x), maps.shape[-2:], mode="bilinear", align_corners=False)
+        out = self.leave(F.silu(self.mix(F.silu(detail))))
+        shown, places = F.pixel_shuffle(out, 2).split([1, 3], dim=1)
         return Surface(shown, places)
 
 

@@ -71,6 +71,17 @@ class Moved:
         return cls(*(torch.stack(part) for part in parts))
 
 
+def looks(pictures: Tensor, surface: Surface) -> Tensor:
+    """How the people in pictures (B, 3, H, W) look, of whom `surface` (B, ..) is a first guess: in its size,
+    (B, LOOKS, h, w), whether they stand out from the room, from -1 to 1, and by which colours. Where they do not, it
+    tells nothing."""
+    shown = torch.sigmoid(surface.shown)
+    pictures = _enlarged(pictures, *shown.shape[-2:])
+    room = _room(pictures, _highest(shown, MARGIN) <= NOBODY)
+    apart, telling = _apart(pictures, room, shown)
+    return telling * torch.cat([2 * apart - 1, pictures - room], dim=1)
+
+
 def cut_out(pictures: Tensor, surface: Surface) -> Cutout:
     """Reference pictures (B, 3, H, W) and what is seen of the people in them (B, ..)."""
     height, width = pictures.shape[-2:]

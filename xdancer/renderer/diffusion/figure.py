@@ -1,6 +1,7 @@
 """Where the limbs of a pose are in a picture: lines between joints, as wide as limbs are.
 
-Twelve limbs are a coarse drawing of a person; `body.py` learns what a person looks like around them.
+Limbs are a coarse drawing of a person; lines across them, from shoulder to shoulder or from ear to ear, tell which way
+trunk, head and hands turn. `body.py` learns what a person looks like around them.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ POINTS: dict[str, tuple[str, ...]] = {
        for joint in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")},
     **{f"{side}_hand": tuple(f"{side}_{finger}_1" for finger in ("index", "middle", "ring", "little"))
        for side in ("right", "left")},
+    "nose": ("nose",),
+    **{f"{side}_{joint}": (f"{side}_{joint}",) for side in ("right", "left")
+       for joint in ("eye", "ear", "index_1", "little_1", "middle_4", "thumb_4")},
 }  # fmt: skip
 PLACES = {name: place for place, name in enumerate(POINTS)}
 
@@ -43,12 +47,22 @@ LIMBS = (
     *_pairs("wrist", "hand", 0.18),
     *_pairs("hip", "knee", 0.30),
     *_pairs("knee", "ankle", 0.22),
-)
-SIZED = tuple(k for k, limb in enumerate(LIMBS) if "hand" not in limb.end and limb.end != "head")
+    *(Limb(f"right_{joint}", f"left_{joint}", radius) for joint, radius in (
+        ("shoulder", 0.45), ("hip", 0.45), ("ear", 0.36), ("eye", 0.30),
+    )),
+    Limb("neck", "nose", 0.36),
+    Limb("nose", "right_ear", 0.30),
+    Limb("nose", "left_ear", 0.30),
+    *_pairs("index_1", "little_1", 0.18),
+    *_pairs("hand", "middle_4", 0.12),
+    *_pairs("wrist", "thumb_4", 0.12),
+)  # fmt: skip
+SIZED = (0, *range(2, 6), *range(8, 12))  # trunk, arms and legs
 STARTS = tuple(PLACES[limb.start] for limb in LIMBS)
 ENDS = tuple(PLACES[limb.end] for limb in LIMBS)
 SEEN = 0.3  # confidence of a joint that a limb may hang on
 SMALLEST = 16.0  # canvas px: limbs of the smallest figure
+MOST = 4.0  # lengths of a limb up to which a place is told along it
 FAR = 3.0  # radii from a limb up to which its maps tell a place beside it
 
 
@@ -100,4 +114,5 @@ class Figure:
         far = (past.square() + aside.square()) / radius.square()
         near = torch.exp(-far / 2) * self.seen[..., None, None].to(far)
         beside = torch.exp(-far / (2 * FAR)) * self.seen[..., None, None].to(far)
-        return torch.cat([near, beside * along / length.clamp_min(1), beside * aside / radius], dim=-3)
+        share = (along / length.clamp_min(1)).clamp(-MOST, MOST)  # where a limb points at the camera it has hardly one
+        return torch.cat([near, beside * share, beside * aside / radius], dim=-3)

@@ -1,6 +1,7 @@
 """Pictures of scenes: skinned, lit, textured people before a backdrop, on the device that trains; and which place of
 the body each pixel shows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -13,7 +14,7 @@ from xdancer.data.meshes import PALETTE, Mesh
 from xdancer.errors import UserError
 from xdancer.pose.layout import CANVAS_HEIGHT
 from xdancer.training.renderer.rasteriser import Hits, rasterise
-from xdancer.training.renderer.scenes import Scene, Wardrobe
+from xdancer.training.renderer.scenes import DRAWN, Scene, Wardrobe
 from xdancer.training.renderer.skinning import skinned
 
 WRAP = 0.35  # how far light reaches round an edge
@@ -75,8 +76,7 @@ class Darkroom:
     def draw(self, scenes: Scene) -> tuple[Tensor, Tensor]:
         """Scenes gathered (B, ...) -> pictures (B, 1 + frames, 3, H, W) in [-1, 1], the reference first, and how much
         of each pixel is person (B, 1 + frames, 1, H, W) in [0, 1]."""
-        drawn = [self._draw({k: v[i] for k, v in scenes.items()}) for i in range(len(scenes["skin"]))]
-        colours, person = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        colours, person = _each(scenes, lambda scene: self._drawn(scene, self._hits(scene, self.fine)))
         return colours * 2 - 1, person
 
     @torch.no_grad()
@@ -84,29 +84,40 @@ class Darkroom:
         """Scenes gathered (B, ...) -> the place of the body that is in the middle of each pixel, in statures as
         `BodyNetwork` tells it, (B, 1 + frames, 3, H, W), and whether there is any, (B, 1 + frames, 1, H, W), 0 or 1.
         """
-        drawn = [self._surface({k: v[i] for k, v in scenes.items()}) for i in range(len(scenes["skin"]))]
-        places, shown = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+        places, shown = _each(scenes, lambda scene: self._surface(scene, self._hits(scene, 1)))
         return places, shown
 
-    def _surface(self, scene: Scene) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def both(self, scenes: Scene) -> tuple[Tensor, Tensor, Tensor]:
+        """`surfaces`, and the pictures of `draw`; in one go where a pixel is not made of several."""
+
+        def one(scene: Scene) -> tuple[Tensor, ...]:
+            hits = self._hits(scene, 1)
+            fine = hits if self.fine == 1 else self._hits(scene, self.fine)
+            return *self._surface(scene, hits), self._drawn(scene, fine)[0]
+
+        places, shown, colours = _each(scenes, one)
+        return places, shown, colours * 2 - 1
+
+    def _surface(self, scene: Scene, hits: Hits) -> tuple[Tensor, ...]:
         skin = self._skin(int(scene["skin"]))
-        hits = self._hits(skin, scene, self.height, self.width)
         flat = skin.places.new_zeros(len(scene["rotations"]) * self.height * self.width, 4)
         flat[hits.pixel, :3] = hits.interpolate(skin.places, skin.faces)
         flat[hits.pixel, 3] = 1
-        places, shown = flat.reshape(-1, self.height, self.width, 4).permute(0, 3, 1, 2).split([3, 1], dim=1)
-        return places, shown
+        return flat.reshape(-1, self.height, self.width, 4).permute(0, 3, 1, 2).split([3, 1], dim=1)
 
-    def _hits(self, skin: Skin, scene: Scene, height: int, width: int) -> Hits:
-        on = {k: scene[k].to(self.device) for k in ("rotations", "offsets", "view", "eye", "lens")}
+    def _hits(self, scene: Scene, fine: int) -> Hits:
+        """What pixels see, each parted into `fine` x `fine`."""
+        skin = self._skin(int(scene["skin"]))
+        height, width = self.height * fine, self.width * fine
+        on = {k: scene[k].to(self.device) for k in DRAWN}
         world = skinned(skin.vertices, skin.weights, on["rotations"], on["offsets"])
         seen = torch.einsum("tij,tvj->tvi", on["view"], world) + on["eye"][:, None]
         return rasterise(_pixels(seen, on["lens"], height / CANVAS_HEIGHT), skin.faces, height, width)
 
-    def _draw(self, scene: Scene) -> tuple[Tensor, Tensor]:
+    def _drawn(self, scene: Scene, hits: Hits) -> tuple[Tensor, ...]:
         skin = self._skin(int(scene["skin"]))
         height, width = self.height * self.fine, self.width * self.fine
-        hits = self._hits(skin, scene, height, width)
         on = {k: scene[k].to(self.device) for k in ("rotations", "view", "light", "backdrop")}
         directions = skinned(skin.normals, skin.weights, on["rotations"], None)
         facing = F.normalize(hits.interpolate(directions, skin.faces), dim=-1)
@@ -123,7 +134,7 @@ class Darkroom:
         flat[hits.pixel] = (colour * tint * (ambient + key * lit)).clamp(0, 1)
         person = flat.new_zeros(len(flat), 1)
         person[hits.pixel] = 1
-        return tuple(  # type: ignore[return-value]
+        return tuple(
             F.avg_pool2d(v.reshape(frames, height, width, -1).permute(0, 3, 1, 2), self.fine) for v in (flat, person)
         )
 
@@ -131,6 +142,12 @@ class Darkroom:
         if number not in self._skins:
             self._skins[number] = Skin.of(self._wardrobe[number], self.device)
         return self._skins[number]
+
+
+def _each(scenes: Scene, make: Callable[[Scene], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """What is made of each of scenes gathered (B, ...), gathered again."""
+    made = [make({k: v[i] for k, v in scenes.items()}) for i in range(len(scenes["skin"]))]
+    return tuple(torch.stack(parts) for parts in zip(*made, strict=True))
 
 
 def _pixels(seen: Tensor, lens: Tensor, scale: float) -> Tensor:

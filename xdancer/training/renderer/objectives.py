@@ -1,18 +1,21 @@
 """What each stage of the training asks of the networks."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.autoencoder import SmallAutoencoder
-from xdancer.renderer.diffusion.body import BodyNetwork
+from xdancer.renderer.diffusion.body import BodyNetwork, Surface
+from xdancer.renderer.diffusion.carry import carried, cut_out, looks
 from xdancer.renderer.diffusion.model import DiffusionModel
 from xdancer.renderer.diffusion.noise import CLEAN
 
 PERSON = 3.0  # how much more a pixel of the person counts than one of the backdrop
-PLACED = 2.0  # how much a stature counts beside whether somebody is seen
+PLACED = 4.0  # how much a stature counts beside whether somebody is seen
+BESIDE = 9  # px: so wide around a pixel of the person the carried picture counts
 HOP = 50  # timesteps between the two answers that consistency asks to agree
 
 
@@ -43,10 +46,55 @@ def autoencoding(net: SmallAutoencoder, fine: Tensor, person: Tensor) -> Tensor:
     return loss + 1e-3 * latents.square().mean()
 
 
-def surface(net: BodyNetwork, poses: Tensor, places: Tensor, shown: Tensor) -> Tensor:
-    """Loss of what is told of poses (N, 60, 3): whether somebody is `shown` (N, 1, H, W), and, where somebody is, how
-    far off the `places` (N, 3, H, W) are."""
-    told = net(poses)
+def surface(
+    net: BodyNetwork, poses: Tensor, places: Tensor, shown: Tensor, pictures: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Loss of what is told of poses (B, 1 + F, 60, 3): of the first, that of the references `pictures` (B, 3, H, W),
+    by itself and by the picture too, of the others by themselves. See `_placed`."""
+    return _surfaces(_told(net, poses, pictures, generator), places, shown)
+
+
+def carrying(
+    net: BodyNetwork, poses: Tensor, places: Tensor, shown: Tensor, pictures: Tensor, generator: torch.Generator
+) -> Tensor:
+    """As `surface`, with `pictures` (B, 1 + F, 3, H, W) of all poses: also the mean absolute error, on the person and
+    beside them, of what is carried. Places may be off, where they are off alike in both poses."""
+    told = _told(net, poses, pictures[:, 0], generator)
+    with torch.autocast(pictures.device.type, enabled=False):
+        made, _, _ = carried(cut_out(pictures[:, 0], told.read), told.moved.windows(len(poses)))
+        around = F.max_pool2d(shown[:, 1:].flatten(0, 1), BESIDE, 1, BESIDE // 2).unflatten(0, made.shape[:2])
+        wrong = ((made - pictures[:, 1:]).abs() * around).sum() / (3 * around.sum()).clamp_min(1)
+    return _surfaces(told, places, shown) + wrong
+
+
+class Told(NamedTuple):
+    """The surfaces that a network tells: of references by their poses, and by their pictures too; of other poses."""
+
+    guess: Surface
+    read: Surface
+    moved: Surface
+
+
+def _told(net: BodyNetwork, poses: Tensor, pictures: Tensor, generator: torch.Generator) -> Told:
+    guess = net(poses[:, 0])
+    seen = looks(pictures, Surface(guess.shown.detach(), guess.places))
+    # Colours of clothes are no matter: in any order, and light for dark.
+    order, sign = torch.randperm(3, generator=generator), 1 - 2 * int(torch.randint(2, (), generator=generator))
+    seen = torch.cat([seen[:, :1], sign * seen[:, 1 + order]], dim=1)
+    return Told(guess, net(poses[:, 0], seen), net(poses[:, 1:].flatten(0, 1)))
+
+
+def _surfaces(told: Told, places: Tensor, shown: Tensor) -> Tensor:
+    frames = places.shape[1] - 1
+    reference = places[:, 0], shown[:, 0]
+    others = places[:, 1:].flatten(0, 1), shown[:, 1:].flatten(0, 1)
+    losses = [_placed(told.guess, *reference), _placed(told.read, *reference), frames * _placed(told.moved, *others)]
+    return torch.stack(losses).sum() / (2 + frames)
+
+
+def _placed(told: Surface, places: Tensor, shown: Tensor) -> Tensor:
+    """Loss of whether somebody is `shown` (N, 1, H, W), and, where somebody is, how far off the `places` (N, 3, H, W)
+    are."""
     wrong = (told.places - places).abs().sum(1, keepdim=True)
     placed = (wrong * shown).sum() / shown.sum().clamp_min(1)
     return F.binary_cross_entropy_with_logits(told.shown, shown) + PLACED * placed

@@ -1,6 +1,6 @@
 """Pictures of held-out people for whoever looks after a training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.autoencoder import REACH
-from xdancer.renderer.diffusion.carry import Moved
+from xdancer.renderer.diffusion.carry import Moved, looks
 from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
 from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW, Denoise, Rolling, offline
 from xdancer.training.renderer.scenes import Scene, all_poses
@@ -20,29 +20,40 @@ STEPS = 8
 Reference = tuple[Tensor, Tensor]  # a picture (1, 3, H, W) in [-1, 1], and the pose (1, 60, 3) of who is in it
 
 
-def write(
-    path: Path, model: DiffusionModel, stage: str, pictures: Tensor, person: Tensor, scenes: Scene, seed: int
-) -> None:
+def write(path: Path, model: DiffusionModel, stage: str, drawn: tuple[Tensor, ...], scenes: Scene, seed: int) -> None:
     """A grid: a row a window, of its reference, then true frames and, below them, what the model makes of them.
 
     Places of the body are shown as colours."""
     if stage == "autoencoder":
-        plain = F.avg_pool2d(pictures[:, 0], 2)
-        made = model.autoencoder.decode(model.autoencoder.encode(plain))
-        rows = [to_pictures(v) for v in (plain, made)]
-        grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
-    elif stage == "body":
-        assert model.body is not None
-        told = model.body(all_poses(scenes)[: 2 * FRAMES].to(pictures.device))
-        true = pictures.flatten(0, 1)[: 2 * FRAMES], person.flatten(0, 1)[: 2 * FRAMES]
-        rows = [to_pictures(v) for v in (_coloured(*true), _coloured(told.places, (told.shown > 0).float()))]
-        grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+        plain = F.avg_pool2d(drawn[0][:, 0], 2)
+        grid = _stacked(to_pictures(v) for v in (plain, model.autoencoder.decode(model.autoencoder.encode(plain))))
+    elif stage in ("body", "carry"):
+        places, shown, pictures = drawn
+        references = pictures if stage == "body" else pictures[:, 0]
+        grid = _stacked(to_pictures(v) for v in _bodies(model, places, shown, references, all_poses(scenes)))
     else:
-        windows = zip(pictures, scenes["posed"], scenes["tokens"], scenes["poses"], strict=True)
-        rows = [_row(model, *window, seed) for window in windows]
-        grid = np.concatenate(rows)
+        windows = zip(drawn[0], scenes["posed"], scenes["tokens"], scenes["poses"], strict=True)
+        grid = np.concatenate([_row(model, *window, seed) for window in windows])
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), grid[..., ::-1])
+
+
+def _stacked(rows: Iterable[np.ndarray]) -> np.ndarray:
+    """Rows of pictures (N, H, W, 3) as one picture."""
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
+
+
+def _bodies(
+    model: DiffusionModel, places: Tensor, shown: Tensor, pictures: Tensor, poses: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where bodies are and where the model says they are, reference by reference, each before another pose."""
+    assert model.body is not None
+    poses = poses.to(pictures.device)
+    read, told = model.body(poses[:, 0], looks(pictures, model.body(poses[:, 0]))), model.body(poses[:, 1])
+    made = (torch.stack([a, b], 1).flatten(0, 1) for a, b in ((read.places, told.places), (read.shown, told.shown)))
+    made_places, made_shown = made
+    true = (v[:, :2].flatten(0, 1) for v in (places, shown))
+    return _coloured(*true), _coloured(made_places, made_shown)
 
 
 def _coloured(places: Tensor, shown: Tensor) -> Tensor:

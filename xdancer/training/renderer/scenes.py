@@ -29,6 +29,7 @@ BACKDROP = (14, 8)  # colours of a backdrop, before it is enlarged
 VAL_SHARE = 0.12  # of people and clips held out where the corpus holds nobody out itself, as a packed one
 GLANCES = 8  # at moments of the clip, until one shows both eyes
 EYES = [INDEX["right_eye"], INDEX["left_eye"]]
+DRAWN = ("rotations", "offsets", "view", "eye", "lens")  # what is there for every frame of a picture
 Scene = dict[str, Any]
 
 
@@ -182,8 +183,13 @@ def _backdrop(rng: np.random.Generator) -> np.ndarray:
 
 
 def all_poses(scenes: Scene) -> torch.Tensor:
-    """The poses (B (1 + frames), 60, 3) of scenes gathered, that of each reference first."""
-    return torch.cat([scenes["posed"][:, None], scenes["poses"]], dim=1).flatten(0, 1)
+    """The poses (B, 1 + frames, 60, 3) of scenes gathered, that of each reference first."""
+    return torch.cat([scenes["posed"][:, None], scenes["poses"]], dim=1)
+
+
+def only_references(scenes: Scene) -> Scene:
+    """Scenes gathered, with nothing to be drawn but their references."""
+    return {key: value[:, :1] if key in DRAWN else value for key, value in scenes.items()}
 
 
 def gathered(scenes: list[Scene]) -> Scene:

@@ -24,11 +24,13 @@ from xdancer.training.renderer import objectives, parts, samples
 from xdancer.training.renderer.config import RendererConfig, Stage
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.objectives import Batch
-from xdancer.training.renderer.scenes import Scene, Scenes, all_poses, gathered
+from xdancer.training.renderer.scenes import Scene, Scenes, all_poses, gathered, only_references
 
-OWN = {"autoencoder": ("autoencoder.",), "body": ("body.",)}  # what a stage teaches
+OWN = {"autoencoder": ("autoencoder.",), "body": ("body.",), "carry": ("body.",)}  # what a stage teaches
 DENOISING = ("unet.", "reference.", "motion.", "guider.", "carry.")
+BODILY = ("body", "carry")
 HELD_OUT_SEED = 977  # of the scenes that training is checked on
+Drawn = tuple[Tensor, ...]
 
 
 class Trainer:
@@ -55,7 +57,7 @@ class Trainer:
             darkroom, held_out = self._darkroom(stage), self._held_out(stage)
             losses: list[Tensor] = []
             for scenes, drawn in self._drawn(stage, darkroom):
-                losses.append(self._update(stage, scenes, *drawn))
+                losses.append(self._update(stage, scenes, drawn))
                 bar.update()
                 last = self.step == stage.steps
                 if self.step % self.config.check_every == 0 or last:
@@ -80,12 +82,12 @@ class Trainer:
         """Steps taken in all stages."""
         return sum(stage.steps for stage in self.config.stages[: self.stage]) + self.step
 
-    def _update(self, stage: Stage, scenes: Scene, pictures: Tensor, person: Tensor) -> Tensor:
+    def _update(self, stage: Stage, scenes: Scene, drawn: Drawn) -> Tensor:
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.done)
         torch.manual_seed(self.config.seed * 1_000_003 + self.done)  # for dropout
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.step, stage.steps, stage.learning_rate, stage.warmup)
-        loss = self._loss(stage, scenes, pictures, person, generator)
+        loss = self._loss(stage, scenes, drawn, generator)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_([p for group in self.optimiser.param_groups for p in group["params"]], 1.0)
@@ -94,17 +96,17 @@ class Trainer:
         follow(self.average, self.model, min(self.config.average, self.step / (self.step + 9)))
         return loss.detach()
 
-    def _loss(
-        self, stage: Stage, scenes: Scene, pictures: Tensor, person: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def _loss(self, stage: Stage, scenes: Scene, drawn: Drawn, generator: torch.Generator) -> Tensor:
         with self._precision(stage):
+            if stage.stage in BODILY:
+                assert self.model.body is not None
+                places, shown, pictures = drawn
+                ask = objectives.surface if stage.stage == "body" else objectives.carrying
+                return ask(self.model.body, all_poses(scenes).to(self.device), places, shown, pictures, generator)
+            pictures, person = drawn
             if stage.stage == "autoencoder":
                 fine, person = pictures.flatten(0, 1), person.flatten(0, 1)
                 return objectives.autoencoding(self.model.autoencoder, fine, person)
-            if stage.stage == "body":
-                assert self.model.body is not None
-                shown = pictures.flatten(0, 1), person.flatten(0, 1)
-                return objectives.surface(self.model.body, all_poses(scenes).to(self.device), *shown)
             batch = self._batch(scenes, pictures, person)
             if stage.stage == "consistency":
                 return objectives.consistency(self.model, self.average, batch, generator)
@@ -126,10 +128,10 @@ class Trainer:
     def _darkroom(self, stage: Stage) -> Darkroom:
         """The autoencoder sees pictures of twice the size, for it puts out both; bodies have a size of their own."""
         scale = 2 if stage.stage == "autoencoder" else 1
-        height, width = SIZE if stage.stage == "body" else (side * scale for side in self.model.shape.size)
+        height, width = SIZE if stage.stage in BODILY else (side * scale for side in self.model.shape.size)
         return Darkroom(self.scenes["train"].wardrobe, height, width, self.device, stage.supersample)
 
-    def _drawn(self, stage: Stage, darkroom: Darkroom) -> Iterator[tuple[Scene, tuple[Tensor, Tensor]]]:
+    def _drawn(self, stage: Stage, darkroom: Darkroom) -> Iterator[tuple[Scene, Drawn]]:
         """The scenes of the steps still to take and their pictures, batch by batch, each batch `echo` times."""
         again = self.step % stage.echo
         for scenes in self._scenes(stage):
@@ -138,9 +140,14 @@ class Trainer:
             again = 0
 
     @staticmethod
-    def _shown(stage: Stage, darkroom: Darkroom, scenes: Scene) -> tuple[Tensor, Tensor]:
-        """What a stage learns from: pictures, or places of the body, and where the person is."""
-        return darkroom.surfaces(scenes) if stage.stage == "body" else darkroom.draw(scenes)
+    def _shown(stage: Stage, darkroom: Darkroom, scenes: Scene) -> Drawn:
+        """What a stage learns from: pictures and where the person is; or places of the body, where there are any, and
+        pictures, of the references or of all."""
+        if stage.stage == "body":
+            return *darkroom.surfaces(scenes), darkroom.draw(only_references(scenes))[0][:, 0]
+        if stage.stage == "carry":
+            return darkroom.both(scenes)
+        return darkroom.draw(scenes)
 
     def _scenes(self, stage: Stage) -> Iterator[Scene]:
         first, last = self.step // stage.echo, -(-stage.steps // stage.echo)
@@ -162,9 +169,9 @@ class Trainer:
         trained, self.model = self.model, self.average
         try:
             drawn = self._shown(stage, darkroom, held_out)
-            checked = self._loss(stage, held_out, *drawn, torch.Generator().manual_seed(HELD_OUT_SEED))
+            checked = self._loss(stage, held_out, drawn, torch.Generator().manual_seed(HELD_OUT_SEED))
             path = self.run / "samples" / f"{self.stage}-{stage.stage}-{self.step:06d}.png"
-            samples.write(path, self.average, stage.stage, *drawn, held_out, self.config.seed)
+            samples.write(path, self.average, stage.stage, drawn, held_out, self.config.seed)
         finally:
             self.model = trained
         log(

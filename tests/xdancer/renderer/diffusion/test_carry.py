@@ -6,7 +6,7 @@ import torch
 from diffusion_fixtures import standing_pose, tiny_model
 
 from xdancer.renderer.diffusion.body import Surface
-from xdancer.renderer.diffusion.carry import carried, cut_out
+from xdancer.renderer.diffusion.carry import carried, cut_out, looks
 
 HEIGHT, WIDTH = 112, 64
 STATURE = 80  # px
@@ -85,6 +85,19 @@ def test_the_room_is_filled_from_around_the_person() -> None:
     assert (cutout.room[0, 2] < -0.9).all()  # nothing is left of them
     assert (cutout.room[0] - picture()[0])[:2, inside].abs().mean() < 0.15  # a slope goes on behind them
     assert torch.equal(cutout.room[0, :, :, :8], picture()[0, :, :, :8])
+
+
+def test_how_somebody_looks_is_told_where_they_stand_out() -> None:
+    told, slim = looks(picture(), board())[0], looks(picture(), board(left=4, grown=0.7))[0]
+    inside = board().shown[0, 0] > 0
+    inside, outside = inside.clone(), ~inside
+    inside[:18], inside[-18:], inside[:, :22], inside[:, 42:] = False, False, False, False
+    outside[12:100, 17:47] = False  # the edge is between the two
+    assert (told[0, inside] > 0.9).all() and (told[0, outside] < -0.9).all()
+    assert (told[3, inside] > 1.5).all() and told[1:, outside].abs().max() < 0.2
+    assert (slim[0, 40:60, 24:40] > 0.9).all() and (slim[0, :, 50:] < -0.9).all()  # beside who was expected, too
+    hidden = looks(torch.zeros(1, 3, HEIGHT, WIDTH), board())
+    assert hidden.abs().max() < 1e-5
 
 
 def test_where_people_differ_in_shape_the_reference_decides() -> None:

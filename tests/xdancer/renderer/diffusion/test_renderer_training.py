@@ -31,6 +31,7 @@ STAGES = [
     for stage in (
         {"stage": "autoencoder", "steps": 3, "windows": 2, "learning_rate": 0.002},
         {"stage": "body", "steps": 2, "windows": 1, "learning_rate": 0.001},
+        {"stage": "carry", "steps": 2, "windows": 1, "learning_rate": 0.001},
         {"stage": "images", "steps": 2, "windows": 2, "learning_rate": 0.001},
         {"stage": "motion", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001, "echo": 2, "last": 0.5},
         {"stage": "consistency", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001},
@@ -56,12 +57,12 @@ def state(result: dict) -> bytes:
 
 def test_a_run_that_was_cut_off_goes_the_same_way(settings: dict, tmp_path: Path) -> None:
     """Cut off after a stage and within stages; each piece is a process of its own as far as the run can tell."""
-    stops = (3, 8)
+    stops = (3, 10)
     whole = of(settings, save_minutes=1e9)
     for stop in stops:
         training.train(whole, stop_at=stop)  # writes its checkpoint, as the other run does, and goes on
     straight = training.train(whole)
-    assert straight["finished"] and straight["steps"] == straight["of"] == 11
+    assert straight["finished"] and straight["steps"] == straight["of"] == 13
     moved = of(settings, run=str(tmp_path / "here"))
     for stop in stops:
         assert not training.train(moved, stop_at=stop)["finished"]
@@ -69,11 +70,11 @@ def test_a_run_that_was_cut_off_goes_the_same_way(settings: dict, tmp_path: Path
         moved = of(settings, run=str(tmp_path / f"there{stop}"))
     resumed = training.train(moved)
     assert resumed["finished"] and state(resumed) == state(straight)
-    assert training.train(moved)["steps"] == 11  # there is nothing left to do
+    assert training.train(moved)["steps"] == 13  # there is nothing left to do
     rows = [json.loads(line) for line in (Path(moved.run) / "log.jsonl").read_text().splitlines()]
     assert {row["stage"] for row in rows} == {s["stage"] for s in STAGES}
     assert all(np.isfinite(row["held_out"]) for row in rows)
-    assert len(list((Path(moved.run) / "samples").glob("*.png"))) == 6
+    assert len(list((Path(moved.run) / "samples").glob("*.png"))) == 7
     made = Renderer.from_pretrained(resumed["weights"], reference=person(), tokenizer=settings["tokenizer"])
     assert made.reads_tokens and made.stream().step(np.zeros((4, 5, 6), np.int16)).shape == (4, 64, 40, 3)
 
@@ -167,7 +168,7 @@ def test_what_does_not_fit_is_said(settings: dict) -> None:
 def test_a_renderer_that_began_as_stable_diffusion_keeps_to_its_autoencoder(
     settings: dict, made_stable: Path, tokenizer_folder: Path
 ) -> None:
-    stages = [{**STAGES[2], "steps": 1}, {**STAGES[3], "steps": 1, "frames": 2, "learns": ["motion.", "unet."]}]
+    stages = [{**STAGES[3], "steps": 1}, {**STAGES[4], "steps": 1, "frames": 2, "learns": ["motion.", "unet."]}]
     shape = {"size": [64, 40], "motion": {**TINY["motion"], "widths": [8, 8]}}
     result = training.train(of(settings, base=str(made_stable), stages=stages, shape=shape))
     config = json.loads((Path(result["weights"]) / "config.json").read_text())
