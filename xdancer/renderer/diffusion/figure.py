@@ -63,7 +63,7 @@ ENDS = tuple(PLACES[limb.end] for limb in LIMBS)
 SEEN = 0.3  # confidence of a joint that a limb may hang on
 SMALLEST = 16.0  # canvas px: limbs of the smallest figure
 MOST = 4.0  # lengths of a limb up to which a place is told along it
-FAR = 3.0  # radii from a limb up to which its maps tell a place beside it
+FAR = 3  # radii from a limb up to which its maps tell a place beside it
 
 
 @dataclass(frozen=True)
@@ -102,17 +102,16 @@ class Figure:
         """For each place of a grid over the canvas, and each limb, (..., 3 L, height, width): how near it is (1 on its
         line, 0 far off), and, as far as it is near, how far along (0 to 1 from start to end) and how many radii
         aside."""
-        across = CANVAS_WIDTH / width
-        x = (torch.arange(width, device=self.size.device) + 0.5) * across - 0.5
+        x = ((torch.arange(width, device=self.size.device) + 0.5) * (CANVAS_WIDTH / width) - 0.5)[None, :]
         y = ((torch.arange(height, device=self.size.device) + 0.5) * (CANVAS_HEIGHT / height) - 0.5)[:, None]
-        radius = (self.size[..., None] * self.size.new_tensor([limb.radius for limb in LIMBS]))[..., None, None]
-        (ux, uy) = ((self.ends - self.starts) / self.length[..., None])[..., None, None, :].unbind(-1)
-        dx, dy = x - self.starts[..., 0, None, None], y - self.starts[..., 1, None, None]
-        length = self.length[..., None, None]
-        along, aside = dx * ux + dy * uy, dx * uy - dy * ux
-        past = along.clamp_max(0) + (along - length).clamp_min(0)
-        far = (past.square() + aside.square()) / radius.square()
-        near = torch.exp(-far / 2) * self.seen[..., None, None].to(far)
-        beside = torch.exp(-far / (2 * FAR)) * self.seen[..., None, None].to(far)
-        share = (along / length.clamp_min(1)).clamp(-MOST, MOST)  # where a limb points at the camera it has hardly one
-        return torch.cat([near, beside * share, beside * aside / radius], dim=-3)
+        wide = self.size[..., None] * self.size.new_tensor([limb.radius for limb in LIMBS])
+        towards = (self.ends - self.starts) / self.length[..., None]
+        values = (wide, self.length, *towards.unbind(-1), *self.starts.unbind(-1), self.seen.to(wide))
+        radius, length, ux, uy, from_x, from_y, seen = (v[..., None, None] for v in values)
+        dx, dy = x - from_x, y - from_y  # a row and a column, of which only the sums are maps
+        along, aside = dx * ux + dy * uy, dy * -ux + dx * uy
+        past = torch.minimum(along.clamp_min(0), length).sub_(along)
+        beside = past.square_().addcmul_(aside, aside).mul_(-0.5 / FAR / radius.square()).exp_().mul_(seen)
+        # Where a limb points at the camera it has hardly any length to be along.
+        share = along.mul_(1 / length.clamp_min(1)).clamp_(-MOST, MOST)
+        return torch.cat([beside**FAR, share.mul_(beside), aside.mul_(1 / radius).mul_(beside)], dim=-3)
