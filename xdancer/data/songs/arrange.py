@@ -4,7 +4,7 @@ key and tempo, on other instruments, with voices louder, softer or left out."""
 import mido
 import numpy as np
 
-from xdancer.data.songs.midi import DRUM_CHANNEL
+from xdancer.data.songs.midi import DRUM_CHANNEL, STANDARD_TEMPO
 
 CHANNELS = 16
 KEY = 6  # semitones up or down at most
@@ -14,7 +14,6 @@ FAMILY = 8  # programs of General MIDI that are one kind of instrument
 MELODIC = 104  # programs before those that are drums and noises
 KITS = (0, 8, 16, 24, 25, 32, 40, 48)  # of General MIDI's drums, as FluidR3 has them
 CHOICES = ((35, 36), (38, 40, 37, 39), (42, 44, 70, 82), (46, 51, 53, 59, 69), (49, 52, 55, 57))  # strokes alike
-STANDARD_TEMPO = 500_000  # us a quarter where a file tells none
 
 
 class Arrangement:

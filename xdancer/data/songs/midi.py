@@ -17,6 +17,7 @@ from xdancer.errors import UserError
 from xdancer.music.frame import SAMPLE_RATE
 
 DRUM_CHANNEL = 9
+STANDARD_TEMPO = 500_000  # us a quarter where a file tells none
 TOLERANCE = 0.020  # seconds from the grid at which an onset still counts as on it
 SOUND_FONTS = (
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",
@@ -88,7 +89,7 @@ def _events(midi: mido.MidiFile) -> Events:
                 drums += event.channel == DRUM_CHANNEL
     tempi.sort()
     if not tempi or tempi[0][0] > 0:
-        tempi.insert(0, (0, 500_000))
+        tempi.insert(0, (0, STANDARD_TEMPO))
     return tempi, sorted(set(signatures)), notes, drums
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xdancer.renderer.diffusion.body import Surface
+from xdancer.renderer.diffusion.body import BodyNetwork, Surface
 
 LOW, HIGH = (-0.54, -0.02, -0.16), (0.54, 1.04, 0.20)  # of the space that bodies are in, statures
 CELLS = (70, 68, 24)  # across, up and deep: of about 1/65 of a stature
@@ -71,14 +71,19 @@ class Moved:
         return cls(*(torch.stack(part) for part in parts))
 
 
+def recognised(body: BodyNetwork, pictures: Tensor, poses: Tensor) -> Surface:
+    """What is seen of the people in pictures (B, 3, H, W) who stand in poses (B, 60, 3): told by their poses first,
+    then by how they look as well."""
+    return body(poses, looks(pictures, body(poses)))
+
+
 def looks(pictures: Tensor, surface: Surface) -> Tensor:
     """How the people in pictures (B, 3, H, W) look, of whom `surface` (B, ..) is a first guess: in its size,
     (B, LOOKS, h, w), whether they stand out from the room, from -1 to 1, and by which colours. Where they do not, it
     tells nothing."""
     shown = torch.sigmoid(surface.shown)
     pictures = _enlarged(pictures, *shown.shape[-2:])
-    room = _room(pictures, _highest(shown, MARGIN) <= NOBODY)
-    apart, telling = _apart(pictures, room, shown)
+    room, apart, telling = _before_room(pictures, shown)
     return telling * torch.cat([2 * apart - 1, pictures - room], dim=1)
 
 
@@ -86,8 +91,7 @@ def cut_out(pictures: Tensor, surface: Surface) -> Cutout:
     """Reference pictures (B, 3, H, W) and what is seen of the people in them (B, ..)."""
     height, width = pictures.shape[-2:]
     shown, places = (_enlarged(v, height, width) for v in (torch.sigmoid(surface.shown), surface.places))
-    room = _room(pictures, _highest(shown, MARGIN) <= NOBODY)
-    apart, telling = _apart(pictures, room, shown)
+    room, apart, telling = _before_room(pictures, shown)
     evidence = 0.5 + (apart - 0.5) * telling
     person = _weighed(shown, evidence)
     # Whoever wears the colours of the room is solid in the middle all the same, though what they wear is not known.
@@ -137,14 +141,16 @@ def _cells(pictures: Tensor, places: Tensor, weight: Tensor, evidence: Tensor, p
     return torch.cat([_filled(seen[:, :3], seen[:, 3:]), at / there.clamp_min(1e-6), solid, sure], dim=1)
 
 
-def _apart(pictures: Tensor, room: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
-    """How far the colours of pixels (B, 1, H, W) are apart from the room's, 0 to 1; and how much that tells of whether
-    somebody is there (B, 1, 1, 1): as far as it tells the middle of the person, who is `shown`, from the room."""
+def _before_room(pictures: Tensor, shown: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The room (B, 3, H, W) without the person, who is `shown`; how far the colours of pixels (B, 1, H, W) are apart
+    from the room's, 0 to 1; and how much that tells of whether somebody is there (B, 1, 1, 1): as far as it tells the
+    middle of the person from the room."""
+    room = _room(pictures, _highest(shown, MARGIN) <= NOBODY)
     wrong = F.avg_pool2d((pictures - room).abs().mean(1, keepdim=True), 3, 1, 1)
     apart = ((wrong - APART[0]) / (APART[1] - APART[0])).clamp(0, 1)
     within = (2 * _shrunk(shown, 2 * RIM) - 1).clamp(0, 1)
     share = (apart * within).sum((1, 2, 3), keepdim=True) / within.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
-    return apart, share.square()
+    return room, apart, share.square()
 
 
 def _weighed(shown: Tensor, evidence: Tensor) -> Tensor:

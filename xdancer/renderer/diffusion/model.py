@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from xdancer.renderer.diffusion.autoencoder import REACH, AutoencoderShape, SmallAutoencoder
 from xdancer.renderer.diffusion.blocks import Memory
 from xdancer.renderer.diffusion.body import BodyNetwork, BodyShape
-from xdancer.renderer.diffusion.carry import Carry, Cutout, Moved, carried, cut_out, looks
+from xdancer.renderer.diffusion.carry import Carry, Cutout, Moved, carried, cut_out, recognised
 from xdancer.renderer.diffusion.guider import PoseGuider, skeletons
 from xdancer.renderer.diffusion.motion import MotionDecoder, MotionShape
 from xdancer.renderer.diffusion.noise import NoiseSchedule
@@ -126,7 +126,7 @@ class DiffusionModel(nn.Module):
         cutouts: list[Cutout | None] = [None, None]
         if self.body is not None and poses is not None and pictures is not None:
             with torch.no_grad():
-                surface = self.body(poses, looks(pictures.float(), self.body(poses)))
+                surface = recognised(self.body, pictures.float(), poses)
                 for k, version in enumerate((pictures, fine)):
                     if version is not None:
                         cutouts[k] = cut_out(version.float(), surface)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.autoencoder import REACH
-from xdancer.renderer.diffusion.carry import Moved, looks
+from xdancer.renderer.diffusion.carry import Moved, recognised
 from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
 from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW, Denoise, Rolling, offline
 from xdancer.training.renderer.scenes import Scene, all_poses
@@ -49,7 +49,7 @@ def _bodies(
     """Where bodies are and where the model says they are, reference by reference, each before another pose."""
     assert model.body is not None
     poses = poses.to(pictures.device)
-    read, told = model.body(poses[:, 0], looks(pictures, model.body(poses[:, 0]))), model.body(poses[:, 1])
+    read, told = recognised(model.body, pictures, poses[:, 0]), model.body(poses[:, 1])
     made = (torch.stack([a, b], 1).flatten(0, 1) for a, b in ((read.places, told.places), (read.shown, told.shown)))
     made_places, made_shown = made
     true = (v[:, :2].flatten(0, 1) for v in (places, shown))
