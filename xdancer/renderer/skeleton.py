@@ -10,7 +10,7 @@ import numpy as np
 
 from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, FINGERS, INDEX, LEFT_HAND, N_JOINTS, RIGHT_HAND
 from xdancer.renderer.brush import Brush, Colour, Profile, Shade
-from xdancer.renderer.head import draw_head
+from xdancer.renderer.head import NECK, NOSE, draw_head
 
 GLOW_SCALE = 4  # the near glow is made at a quarter of the resolution, the far one at a sixteenth
 TRAIL_DECAY = 0.80  # light left over from one frame to the next in a stream
@@ -41,8 +41,12 @@ FINGER = Profile(1.0, 0.9)
 FINGER_GIRTH = np.tile([0.0062, 0.0063, 0.0057, 0.0051], len(FINGERS))  # from the palm to the tip
 FINGER_LIGHT = np.tile([0.60, 1.0, 1.0, 1.0], len(FINGERS))  # the bones within the palm stay behind the fingers
 FINGER_WHITE = np.repeat([0.05, 0.20, 0.35, 0.50, 0.65], 4)  # from thumb to little finger, so that they tell apart
-FOOT = Profile(0.0155, 0.015, 0.006)
-SHOULDER = Profile(0.022, 0.026)
+FOOT = Profile(0.0165, 0.0185, 0.0175, 0.0155, 0.0095)
+FOOT_LENGTH, HEEL, SOLE = 0.105, 0.22, 0.018  # ankle to toes, share of that behind it, ankle to the foot's middle
+SPREAD = 0.36  # how far feet turn out, as they are seen from the front
+SHOULDER = Profile(0.020, 0.025, 0.027)
+SLOPE = 0.030  # by which shoulders lie lower than where the neck meets them
+SPAN = 0.22  # from shoulder to shoulder
 # Share of stature, after Drillis & Contini (1966) as reproduced in Winter, Biomechanics: foreshortening only ever
 # shortens a bone, so the largest estimate is the best.
 STATURE = tuple(
@@ -168,7 +172,8 @@ def _draw_torso(brush: Brush) -> None:
     outlines = _smooth(np.concatenate([axis + side, (axis - side)[:, ::-1]], axis=1))
     brush.fill(outlines, CHEST_SHADE.colours(CHEST, opacity), SOFT, convex=False)
     for joint, shoulder in zip(shoulders, (right_shoulder, left_shoulder), strict=True):
-        brush.bone(top, shoulder, SHOULDER, CHEST, SHOULDER_SHADE, brush.opacity(joint), SOFT)
+        nape = top - SLOPE * brush.stature * down
+        brush.bone(nape, shoulder, SHOULDER, CHEST, SHOULDER_SHADE, brush.opacity(joint), SOFT)
 
 
 def _beside(brush: Brush, right: int, left: int) -> tuple[np.ndarray, np.ndarray]:
@@ -188,13 +193,30 @@ def _smooth(points: np.ndarray, steps: int = 2) -> np.ndarray:
 
 
 def _draw_feet(brush: Brush) -> None:
-    """The layout ends at the ankles: a pointed foot that carries the shin on, a little."""
-    for side, colour in (("right", WARM_LEG), ("left", COOL_LEG)):
+    """The layout ends at the ankles: feet that carry the shins on, and point where the body faces."""
+    front, aside = _facing(brush)
+    for side, outward, colour in (("right", -1.0, WARM_LEG), ("left", 1.0, COOL_LEG)):
         knee, ankle = INDEX[f"{side}_knee"], INDEX[f"{side}_ankle"]
-        shin = brush.xy[ankle] - brush.xy[knee]
-        length = max(float(np.hypot(*shin)), 1e-6)
-        toe = brush.xy[ankle] + shin / length * min(0.055 * brush.stature, 0.25 * length)
-        brush.bone(brush.xy[ankle], toe, FOOT, colour, BODY_SHADE, brush.opacity(knee, ankle), SOFT)
+        bone = brush.xy[ankle] - brush.xy[knee]
+        shin = bone / max(float(np.hypot(*bone)), 1e-6)
+        ground = np.array([aside + SPREAD * outward * front, 0.08])
+        foot = FOOT_LENGTH * brush.stature * (ground + (0.52 - 0.30 * abs(aside)) * shin)
+        middle = brush.xy[ankle] + SOLE * brush.stature * shin
+        heel, toe = middle - HEEL * foot, middle + foot
+        brush.bone(heel, toe, FOOT, colour, BODY_SHADE, brush.opacity(knee, ankle), SOFT)
+
+
+def _facing(brush: Brush) -> tuple[float, float]:
+    """How far the body faces the viewer (1; from behind -1), and how far the right of the picture (1; the left -1)."""
+    pairs = [(a, b) for a, b in (TORSO[:2], TORSO[2:]) if min(brush.seen[a], brush.seen[b]) > 0]
+    if not pairs:
+        return 1.0, 0.0
+    span = max((brush.xy[b, 0] - brush.xy[a, 0] for a, b in pairs), key=abs) / (SPAN * brush.stature)
+    front = float(np.clip(span, -1.0, 1.0))
+    if min(brush.seen[NOSE], brush.seen[NECK]) <= 0:
+        return front, 0.0
+    nose = float(brush.xy[NOSE, 0] - brush.xy[NECK, 0]) / (0.06 * brush.stature)
+    return front, float(np.clip(nose, -1.0, 1.0)) * (1.0 - front**2)
 
 
 def _draw_hand(brush: Brush, wrist: int, colour: Colour) -> None:

@@ -131,6 +131,21 @@ def test_the_face_turns_with_the_nose(renderer: SkeletonRenderer) -> None:
     assert face_middle(-18) < face_middle(0) - 1 < face_middle(18) - 2
 
 
+@pytest.mark.parametrize(("turn", "expected"), [("front", 0.0), ("right", 1.0), ("left", -1.0)])
+def test_feet_point_where_the_body_faces(turn: str, expected: float, renderer: SkeletonRenderer) -> None:
+    pose = figure()
+    if turn != "front":
+        middle = pose[INDEX["neck"], 0]
+        pose[:, 0] = middle + 0.1 * (pose[:, 0] - middle)
+        pose[INDEX["nose"], 0] = middle + 44.0 * expected
+        pose[INDEX["right_ankle"], 0] = pose[INDEX["left_ankle"], 0] = middle
+    below = light(pose, renderer)[765:810]  # under the ankles
+    ankles = (pose[INDEX["right_ankle"], 0] + pose[INDEX["left_ankle"], 0]) / 2
+    away = float((below * np.arange(512)).sum() / below.sum() - ankles)
+    assert below.max() > 150
+    assert abs(away) < 6 if expected == 0.0 else away * expected > 10
+
+
 @settings(max_examples=20, deadline=None)
 @given(dx=st.floats(-3.0, 3.0), dy=st.floats(-3.0, 3.0))
 def test_a_shift_of_less_than_a_pixel_moves_the_light_by_as_much(dx: float, dy: float) -> None:
