@@ -1,7 +1,7 @@
 """The diffusion renderer's networks together, in one of two sizes, and what passes between them."""
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -68,6 +68,8 @@ LIVE = ModelShape(
     body=BodyShape(),
     autoencoder=AutoencoderShape(latent=8, encoder=(32, 64, 96), decoder=(32, 64, 96)),
 )  # fmt: skip
+# The same, led as the paper's baseline is: to measure the motion decoder against.
+GUIDED = replace(LIVE, motion=None, guider=(16, 32, 96, 256))
 
 
 @dataclass(frozen=True)

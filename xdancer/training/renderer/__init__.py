@@ -8,6 +8,7 @@ decoder; here one of the two leads both.)
 
 import argparse
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from xdancer import weights
 from xdancer.config import load_config
 from xdancer.errors import UserError
 from xdancer.renderer.diffusion import loaders
-from xdancer.renderer.diffusion.model import LIVE, DiffusionModel, ModelShape
+from xdancer.renderer.diffusion.model import GUIDED, LIVE, DiffusionModel, ModelShape
 from xdancer.renderer.diffusion.motion import MotionShape
 from xdancer.renderer.diffusion.renderer import FOREIGN, save
 from xdancer.tokenizer import PoseTokenizer
@@ -71,11 +72,11 @@ def train(
 def make(config: RendererConfig) -> DiffusionModel:
     """The networks before this training. Raises UserError where the shape is wrong, or `begin` or `base` cannot be
     loaded."""
-    if config.shape == "live":
-        return begun(DiffusionModel(LIVE), config.begin)
+    if isinstance(config.shape, str):
+        return begun(DiffusionModel(LIVE if config.shape == "live" else GUIDED), config.begin, config.begin_parts)
     try:
         if config.base is None:
-            return begun(DiffusionModel(ModelShape.from_dict(config.shape)), config.begin)
+            return begun(DiffusionModel(ModelShape.from_dict(config.shape)), config.begin, config.begin_parts)
         size = tuple(config.shape["size"])
         motion = MotionShape.from_dict(config.shape["motion"])
     except (TypeError, ValueError, KeyError) as error:
@@ -83,11 +84,14 @@ def make(config: RendererConfig) -> DiffusionModel:
     return loaders.stable_diffusion(weights.find("renderer", config.base, FOREIGN), (size[0], size[1]), motion)
 
 
-def begun(model: DiffusionModel, name: str | None) -> DiffusionModel:
-    """The model with the weights of that name, as far as they go: a part that they lack altogether stays untrained."""
+def begun(model: DiffusionModel, name: str | None, parts: Sequence[str] = ()) -> DiffusionModel:
+    """The model with the weights of that name, or only these `parts` of them, as far as they go: a part that they lack
+    altogether stays untrained."""
     if name is not None:
         folder = weights.find("renderer", name)
         state, _ = weights.load(folder)
+        if parts:
+            state = {key: value for key, value in state.items() if key.split(".")[0] in parts}
         there = {key.split(".")[0] for key in state}
         lacking = [f"{part}." for part, _ in model.named_children() if part not in there]
         loaders.fill(model, state, folder / weights.MODEL, missing=lacking)

@@ -33,8 +33,9 @@ class Stage(BaseModel):
 class RendererConfig(BaseModel):
     """Everything a run depends on beside the corpus, which is a folder, or the file that `corpus pack` wrote.
 
-    shape: the shipped size, or one written out. begin: a shipped name or a folder of weights of that shape to begin
-    from; parts that they lack begin untrained. base: a folder or hub id of Stable Diffusion 1.5 to begin from; `shape`
+    shape: the shipped size; that led by drawn skeletons; or one written out. begin: a shipped name or a folder of
+    weights of that shape to begin from; parts that they lack begin untrained, and all but `begin_parts` where those are
+    named. base: a folder or hub id of Stable Diffusion 1.5 to begin from; `shape`
     then gives `size` and `motion` only. average: of the moving average of the weights, which is what is written in the
     end. workers: processes that think up scenes. passes: of the live schedule that a show makes at most.
     """
@@ -46,6 +47,7 @@ class RendererConfig(BaseModel):
     tokenizer: str = "live"
     seed: int = 1
     begin: str | None = None
+    begin_parts: list[str] = Field(default_factory=list)
     base: str | None = None
     stages: list[Stage] = Field(min_length=1)
     device: str = "auto"
@@ -56,4 +58,4 @@ class RendererConfig(BaseModel):
     workers: int = Field(default=0, ge=0)
     passes: int = Field(default=4, ge=1, le=4)
     threads: int = Field(default=2, gt=0)
-    shape: Literal["live"] | dict[str, Any] = "live"
+    shape: Literal["live", "live-guided"] | dict[str, Any] = "live"

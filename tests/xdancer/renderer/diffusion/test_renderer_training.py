@@ -98,9 +98,24 @@ def test_a_run_begins_from_other_weights_as_far_as_they_go(settings: dict, tmp_p
     made = load_file(Path(training.train(second)["weights"]) / "model.safetensors")
     assert made.keys() == state.keys()
     assert all(torch.equal(made[k], v) for k, v in state.items() if not k.startswith("body."))
+    guided = of(settings, begin=str(folder), begin_parts=["autoencoder"], shape="live-guided", stages=STAGES[3:4])
+    with pytest.raises(UserError, match="autoencoder.+has shape"):  # the fixture's is smaller than the shipped size
+        training.make(guided)
     save_file({k: v for k, v in state.items() if k != "unet.conv_in.weight"}, folder / "model.safetensors")
     with pytest.raises(UserError, match="no unet.conv_in.weight"):
         training.make(second)
+
+
+def test_a_guided_renderer_begins_from_parts_of_one_with_a_motion_decoder(settings: dict, tmp_path: Path) -> None:
+    folder = Path(training.train(of(settings, stages=STAGES[:1]))["weights"])
+    state = load_file(folder / "model.safetensors")
+    shape = settings["shape"] | {"motion": None, "guider": [4, 4, 8, 8]}
+    begin = {"begin": str(folder), "begin_parts": ["autoencoder", "body"], "shape": shape}
+    guided = of(settings, run=str(tmp_path / "guided"), stages=STAGES[3:4], **begin)
+    made = load_file(Path(training.train(guided)["weights"]) / "model.safetensors")
+    assert all(torch.equal(made[k], v) for k, v in state.items() if k.startswith(("autoencoder.", "body.")))
+    assert any(k.startswith("guider.") for k in made) and not any(k.startswith("motion.") for k in made)
+    assert made["guider.conv_out.weight"].abs().max() > 0  # it began as zeros, and has learned
 
 
 def test_the_autoencoder_learns_pictures_in_both_sizes(corpus: Path, tokenizer: PoseTokenizer) -> None:
