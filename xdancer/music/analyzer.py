@@ -4,7 +4,7 @@ import numpy as np
 
 from xdancer.music.activation import STEP_HOPS, BeatNet
 from xdancer.music.clock import HOLD, BeatClock
-from xdancer.music.features import HOP_RATE, HOPS, SILENT_AFTER, Spectrum
+from xdancer.music.features import CHROMA, HOP_RATE, HOPS, SILENT_AFTER, Spectrum
 from xdancer.music.frame import FPS, HOP, BeatState, MusicFrame
 from xdancer.music.tracker import BEATS_PER_BAR, BarPointer
 
@@ -44,18 +44,18 @@ class MusicAnalyzer:
 
     def _frame(self, samples: np.ndarray) -> MusicFrame:
         features, bands, level = self._spectrum.push(samples)
-        frame = MusicFrame(self._index, features, self._beat((self._index + 1) / FPS, bands), level)
+        frame = MusicFrame(self._index, features, self._beat((self._index + 1) / FPS, bands, features[CHROMA]), level)
         self._index += 1
         return frame
 
-    def _beat(self, now: float, bands: np.ndarray) -> BeatState:
+    def _beat(self, now: float, bands: np.ndarray, chroma: np.ndarray) -> BeatState:
         silent = self._spectrum.silent
         if silent > HOLD * FPS:
             self._clock.stop()
             self._pointer.reset()
             self._net.reset()
         for first in range(0, HOPS, STEP_HOPS):
-            beat, downbeat = self._net.step(bands[first : first + STEP_HOPS])
+            beat, downbeat = self._net.step(bands[first : first + STEP_HOPS], chroma)
             self._pointer.advance(STEP_HOPS)
             if silent <= SILENT_AFTER:
                 self._pointer.weigh(beat, downbeat)

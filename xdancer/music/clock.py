@@ -9,7 +9,7 @@ FAR = 0.2  # beats: a larger error is another hypothesis, followed only when it 
 PATIENCE = 30  # frames it has to last, where it is as clear as the music has been
 MEMORY = 0.999  # how much is left, a frame later, of how clear the music has been
 CLEAR = 0.8  # part of that clarity from which another tempo altogether is believed
-STEADY = 0.01  # part by which the tempo that is held follows the tracker's each frame
+STEADY = 0.004  # part by which the tempo that is held follows the tracker's each frame
 NEAR = 0.05  # part by which two tempi may differ and be the same
 HOLD = 12.0  # seconds the clock runs on in silence
 

@@ -17,6 +17,8 @@ from xdancer.music.gain import FLOOR_DB, SILENCE_DB, AutomaticGain, level_db
 
 N_FEATURES = 40
 N_BANDS = 32  # bands of the hop spectrum, 0..15 are pairs of them
+CHROMA = slice(24, 36)  # columns of the chroma
+N_CHROMA = 12
 HOPS = 4  # hops a frame
 HOP_SAMPLES = HOP // HOPS  # 400 samples, 8.3 ms
 HOP_RATE = SAMPLE_RATE / HOP_SAMPLES  # 120 Hz
@@ -44,7 +46,7 @@ def chroma_matrix() -> np.ndarray:
     hertz = np.fft.rfftfreq(CHROMA_WINDOW, 1.0 / SAMPLE_RATE)
     heard = (hertz >= 100.0) & (hertz <= 2000.0)
     semitone = 12.0 * np.log2(np.where(heard, hertz, 440.0) / 440.0) + 69.0
-    distance = (semitone[:, None] - np.arange(12) + 6.0) % 12.0 - 6.0
+    distance = (semitone[:, None] - np.arange(N_CHROMA) + 6.0) % 12.0 - 6.0
     weight = np.maximum(0.0, 1.0 - np.abs(distance)) / np.sqrt(np.maximum(hertz, 100.0))[:, None]
     return np.where(heard[:, None], weight, 0.0).astype(np.float32)
 
@@ -104,7 +106,7 @@ class Spectrum:
         features[16:24] = flux.reshape(HOPS, 8, 4).mean(axis=2).max(axis=0)
         spectrum = np.fft.rfft(self._history[HOP:] * self._chroma_window)[self._pitched]
         chroma = np.abs(spectrum).astype(np.float32) @ self._chroma
-        features[24:36] = chroma / max(float(chroma.max()), 1e-9)
+        features[CHROMA] = chroma / max(float(chroma.max()), 1e-9)
         level = max(level, FLOOR_DB)
         features[36] = np.clip((level - reference) / 20.0, -3.0, 1.0)
         features[37] = np.clip(self._trend(level) / 20.0, -2.0, 2.0)

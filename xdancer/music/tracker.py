@@ -13,12 +13,12 @@ from xdancer.music.features import HOP_RATE
 SLOWEST, FASTEST = 70.0, 150.0  # beats a minute: little more than an octave, so that no song has two tempi in it
 BEATS_PER_BAR = 4
 TEMPO_CENTRE, TEMPO_SPREAD = 112.0, 0.45  # log-normal prior
-STIFFNESS = 100.0  # how unlikely a change of tempo is at a beat
+STIFFNESS = 150.0  # how unlikely a change of tempo is at a beat
 SPAN = 1.0 / 12.0  # part of a beat in which its activation is expected
 FLOOR = 1e-2  # least likelihood of a hop
 CLEAR = 0.4  # activation from which beats count as clear
-CLEAR_S = 2.0  # seconds over which that is judged
-LEAK = 2e-7  # probability a weighing that everything starts anew
+CLEAR_S = 0.8  # seconds over which that is judged: short, for in a break belief goes astray within a beat or two
+LEAK = 1e-9  # probability a weighing that everything starts anew
 AFTER = np.arange(-1, BEATS_PER_BAR - 1)  # which beat of the bar each one comes after
 KEEP = float(np.exp(-1.0 / (CLEAR_S * HOP_RATE)))
 

@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import mido
 import numpy as np
@@ -22,13 +22,14 @@ from xdancer.data.songs import Song, list_songs, midi, render
 from xdancer.data.songs.arrange import arranged
 from xdancer.data.songs.song import FASTEST, SLOWEST
 from xdancer.errors import UserError
-from xdancer.music.activation import N_INPUTS, STEP_HOPS
-from xdancer.music.features import COMPRESSION, FLUX_LAG, HOP_RATE, N_BANDS, Spectrum
+from xdancer.music.activation import CHROMA_LAG, N_INPUTS, STEP_HOPS
+from xdancer.music.features import CHROMA, COMPRESSION, FLUX_LAG, HOP_RATE, HOPS, N_BANDS, N_CHROMA, Spectrum
 from xdancer.music.frame import HOP
 from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
 from xdancer.training.grooves import Groove, load_kit
 
 STEP_RATE = HOP_RATE / STEP_HOPS
+CHECKS = 6  # batches of songs that are kept out
 
 
 class BeatsConfig(BaseModel):
@@ -36,7 +37,8 @@ class BeatsConfig(BaseModel):
 
     `bar_weight`: how much it counts to tell downbeats from other beats, where to tell beats from none counts 1.
     `begin`: a network of the same shape to begin with, by name or folder. `arrangements`: of each song that is taught,
-    beside itself.
+    beside itself. `kept_out`: one song of so many is not taught, and tells when the network was best. `average`: how
+    much of the mean of the weights is left a step later.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -57,6 +59,8 @@ class BeatsConfig(BaseModel):
     width: int = 64
     hidden: int = 80
     dropout: float = 0.15
+    average: float = Field(default=0.99, ge=0, lt=1)
+    kept_out: int = Field(default=6, gt=1)
     lag: int = Field(default=2, ge=0)
     check_every: int = Field(default=100, gt=0)
     threads: int = Field(default=1, gt=0)
@@ -80,13 +84,25 @@ class BeatNetwork(nn.Module):
         return self.outward(self.drop(first + second))
 
 
-def network_inputs(bands: torch.Tensor) -> torch.Tensor:
-    """Log bands (..., T * STEP_HOPS, N_BANDS) to (..., T, N_INPUTS), as `BeatNet.step` makes them."""
+class Batch(NamedTuple):
+    """Excerpts: log bands (B, T * STEP_HOPS, N_BANDS), chroma (B, T, N_CHROMA), wanted probabilities (B, T, 3), and
+    whether bars are known (B,)."""
+
+    bands: torch.Tensor
+    chroma: torch.Tensor
+    wanted: torch.Tensor
+    barred: torch.Tensor
+
+
+def network_inputs(bands: torch.Tensor, chroma: torch.Tensor) -> torch.Tensor:
+    """Log bands (..., T * STEP_HOPS, N_BANDS) and chroma (..., T, N_CHROMA) to (..., T, N_INPUTS), as `BeatNet.step`
+    makes them."""
     before = nn.functional.pad(bands, (0, 0, FLUX_LAG, 0))[..., :-FLUX_LAG, :]
     rise = 2.0 * torch.relu(bands - before)
     steps = bands.shape[-2] // STEP_HOPS
     flat = rise.reshape(*bands.shape[:-2], steps, STEP_HOPS * N_BANDS)
-    return torch.cat([bands[..., STEP_HOPS - 1 :: STEP_HOPS, :], flat], dim=-1)
+    fresh = torch.relu(chroma - nn.functional.pad(chroma, (0, 0, CHROMA_LAG, 0))[..., :-CHROMA_LAG, :])
+    return torch.cat([bands[..., STEP_HOPS - 1 :: STEP_HOPS, :], flat, chroma, fresh], dim=-1)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,35 +115,52 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def report(result: dict[str, Any]) -> str:
-    return f"{result['steps']} steps; held-out loss {result['val_loss']:.4f}\nwritten to {result['weights']}"
+    return f"{result['steps']} steps; loss on songs kept out {result['check_loss']:.4f}\nwritten to {result['weights']}"
 
 
 def train(config: BeatsConfig, out: Path | None = None) -> dict[str, Any]:
     """Make the spectra, then `fit` the network to them and write its weights to `out`."""
     folder = Path(config.run)
     prepare(config, folder / "spectra")
-    sets = {split: load_pieces(folder / "spectra", split) for split in ("train", "val")}
+    pieces = load_pieces(folder / "spectra")
+    sets = {
+        "train": [p for p in pieces if not is_kept_out(p, config)],
+        "check": [p for p in pieces if is_kept_out(p, config)],
+    }
     return fit(config, sets, out or folder / config.name)
 
 
+def is_kept_out(piece: "Piece", config: BeatsConfig) -> bool:
+    """By the song's name, so that its arrangements are kept out with it."""
+    return zlib.crc32(piece.song.encode()) % config.kept_out == 0
+
+
 def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[str, Any]:
-    """Train on the pieces, or go on from the run's last checkpoint. Draws are seeded by the step."""
+    """Train on the pieces, or go on from the run's last checkpoint. Draws are seeded by the step.
+
+    What is written to `out`: the mean of the weights over the last steps, at the check at which it foretold the songs
+    that were kept out best."""
     keep_memory()
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     folder = Path(config.run)
     network = BeatNetwork(config.width, config.hidden, config.dropout)
-    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
-    first = 0
     if config.begin:
         network.load_state_dict(weights.load(weights.find("beats", config.begin))[0])
+    mean = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.average)
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
+    state: dict[str, Any] = {"step": 0, "best": float("inf")}
     if saved := load_checkpoint(folder / "last.pt"):
         network.load_state_dict(saved["network"])
+        mean.load_state_dict(saved["mean"])
         optimizer.load_state_dict(saved["optimizer"])
-        first = saved["step"]
-    checks = [draw_batch(sets["val"], config, np.random.default_rng(k)) for k in range(4)]
-    began, losses, val = time.monotonic(), [], float("nan")
-    for step in tqdm(range(first, config.steps), initial=first, total=config.steps, unit="step"):
+        state = {key: saved[key] for key in state}
+    shape = {"name": config.name, "lag": config.lag, "width": config.width, "hidden": config.hidden}
+    checks = [draw_batch(sets["check"], config, np.random.default_rng(k)) for k in range(CHECKS)]
+    began, losses = time.monotonic(), []
+    for step in tqdm(range(state["step"], config.steps), initial=state["step"], total=config.steps, unit="step"):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
         network.train()
@@ -137,59 +170,65 @@ def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
+        mean.update_parameters(network)
         losses.append(float(loss.detach()))
         if (step + 1) % config.check_every == 0 or step + 1 == config.steps:
-            network.eval()
-            with torch.no_grad():
-                val = float(np.mean([float(loss_of(network, check)) for check in checks]))
+            found = _checked(mean.module, checks)
+            if found < state["best"]:
+                state["best"] = found
+                weights.save(out, mean.module.state_dict(), shape)
             seconds = time.monotonic() - began
-            log(folder / "log.jsonl", step=step + 1, loss=float(np.mean(losses)), val=val, seconds=seconds)
-            losses = []
-            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-            save_checkpoint(folder / "last.pt", state)
-    shape = {"name": config.name, "lag": config.lag, "width": config.width, "hidden": config.hidden}
-    weights.save(out, network.state_dict(), shape)
-    return {"steps": config.steps, "val_loss": val, "weights": str(out)}
+            log(folder / "log.jsonl", step=step + 1, loss=float(np.mean(losses)), check=found, seconds=seconds)
+            losses, state["step"] = [], step + 1
+            kept = {"network": network.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict()}
+            save_checkpoint(folder / "last.pt", kept | state)
+    return {"steps": config.steps, "check_loss": state["best"], "weights": str(out)}
 
 
-def loss_of(
-    network: BeatNetwork, batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor], bar_weight: float = 1.0
-) -> torch.Tensor:
+def _checked(network: nn.Module, checks: list["Batch"]) -> float:
+    network.eval()
+    with torch.no_grad():
+        return float(np.mean([float(loss_of(network, check)) for check in checks]))
+
+
+def loss_of(network: nn.Module, batch: Batch, bar_weight: float = 1.0) -> torch.Tensor:
     """Cross entropy after the first second, of beat or none plus `bar_weight` that of downbeat or other beat; where no
     bar is known, the first alone."""
-    bands, wanted, barred = batch
     skip = round(STEP_RATE)
-    likely = torch.log_softmax(network(network_inputs(bands))[:, skip:], dim=-1)
-    wanted = wanted[:, skip:]
+    likely = torch.log_softmax(network(network_inputs(batch.bands, batch.chroma))[:, skip:], dim=-1)
+    wanted = batch.wanted[:, skip:]
     full = -(wanted * likely).sum(-1)
     either = -(wanted[..., 0] * likely[..., 0] + (1 - wanted[..., 0]) * torch.logsumexp(likely[..., 1:], -1))
-    return (either + bar_weight * barred[:, None] * (full - either)).mean()
+    return (either + bar_weight * batch.barred[:, None] * (full - either)).mean()
 
 
 class Piece:
-    """A song as the network is taught it: log bands (N, N_BANDS) float16, quarter notes from a downbeat on, in seconds;
-    `barred`: every fourth of them is known to be a downbeat."""
+    """A song as the network is taught it: log bands (N, N_BANDS) and each frame's chroma (N / HOPS, N_CHROMA), float16;
+    quarter notes from a downbeat on, in seconds; `barred`: every fourth of them is known to be a downbeat."""
 
     def __init__(self, path: Path) -> None:
         with np.load(path) as arrays:
-            self.bands, self.quarters, self.barred = arrays["bands"], arrays["quarters"], bool(arrays["barred"])
-        self.groove = path.name.startswith("groove-")
+            self.bands, self.chroma, self.quarters = arrays["bands"], arrays["chroma"], arrays["quarters"]
+            self.barred = bool(arrays["barred"])
+        self.path = path
+        self.song = path.stem.split("-arranged-")[0]
+        self.groove = self.song.startswith("groove-")
 
 
 def prepare(config: BeatsConfig, folder: Path) -> None:
-    """Spectra of every song to `folder`/<split>/<name>.npz; those that are there are kept."""
-    for split in ("train", "val"):
-        (folder / split).mkdir(parents=True, exist_ok=True)
-    songs = [s for s in list_songs(data_root()) if s.on_grid >= config.on_grid and s.quarters_s[-1] > 20.0]
+    """Spectra of every song that is taught to `folder`/<name>.npz; those that are there are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    songs = [s for s in list_songs(data_root()) if s.split == "train" and s.on_grid >= config.on_grid]
+    songs = [s for s in songs if s.quarters_s[-1] > 20.0]
     for song in tqdm(songs, desc="songs", unit="song"):
-        _write_song(folder / song.split / f"{song.name}.npz", song)
+        _write_song(folder / f"{song.name}.npz", song)
     for number in range(config.arrangements):
-        for song in tqdm([s for s in songs if s.split == "train"], desc=f"arrangement {number + 1}", unit="song"):
-            path = folder / "train" / f"{song.name}-arranged-{number}.npz"
+        for song in tqdm(songs, desc=f"arrangement {number + 1}", unit="song"):
+            path = folder / f"{song.name}-arranged-{number}.npz"
             _write_arranged(path, song, np.random.default_rng([config.seed, zlib.crc32(song.name.encode()), number]))
     kit = load_kit(data_root() / "music" / "samples_sonic_pi_cc0")
     for number in tqdm(range(config.grooves), desc="grooves", unit="song"):
-        path = folder / ("val" if number % 8 == 7 else "train") / f"groove-{number:04d}.npz"
+        path = folder / f"groove-{number:04d}.npz"
         if not path.exists():
             groove = Groove(kit, np.random.default_rng([config.seed, number]))
             _write(path, groove.sound, groove.beats, True)
@@ -212,34 +251,35 @@ def _write_arranged(path: Path, song: Song, rng: np.random.Generator) -> None:
 
 def _write(path: Path, sound: np.ndarray, quarters: np.ndarray, barred: bool) -> None:
     spectrum = Spectrum()
-    bands = [spectrum.push(sound[k : k + HOP])[1] for k in range(0, len(sound) - HOP + 1, HOP)]
-    np.savez(path, bands=np.concatenate(bands).astype(np.float16), quarters=quarters, barred=barred)
+    frames = [spectrum.push(sound[k : k + HOP]) for k in range(0, len(sound) - HOP + 1, HOP)]
+    bands = np.concatenate([bands for _, bands, _ in frames]).astype(np.float16)
+    chroma = np.stack([features[CHROMA] for features, _, _ in frames]).astype(np.float16)
+    np.savez(path, bands=bands, chroma=chroma, quarters=quarters, barred=barred)
 
 
-def load_pieces(folder: Path, split: str) -> list[Piece]:
-    pieces = [Piece(path) for path in sorted((folder / split).glob("*.npz"))]
+def load_pieces(folder: Path) -> list[Piece]:
+    pieces = [Piece(path) for path in sorted(folder.glob("*.npz"))]
     if not pieces:
-        raise UserError(f"{folder / split}: no songs to learn from; set XDANCER_DATA to the folder of raw data")
+        raise UserError(f"{folder}: no songs to learn from; set XDANCER_DATA to the folder of raw data")
     return pieces
 
 
-def draw_batch(
-    pieces: list[Piece], config: BeatsConfig, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Random excerpts: log bands (B, 2 T, N_BANDS), targets (B, T, 3), whether bars are known (B,)."""
+def draw_batch(pieces: list[Piece], config: BeatsConfig, rng: np.random.Generator) -> Batch:
+    """Random excerpts."""
     size = np.sqrt([len(p.bands) for p in pieces])
     groove = np.array([p.groove for p in pieces])
     share = np.zeros(len(pieces))
     for kind, part in ((groove, config.groove_share), (~groove, 1.0 - config.groove_share)):
         share[kind] = part * size[kind] / max(size[kind].sum(), 1e-9)
     drawn = _excerpts(pieces, share / share.sum(), config, rng)
-    bands, wanted, barred = zip(*(next(drawn) for _ in range(config.excerpts)), strict=True)
-    return torch.from_numpy(np.stack(bands)), torch.from_numpy(np.stack(wanted)), torch.tensor(barred)
+    bands, chroma, wanted, barred = zip(*(next(drawn) for _ in range(config.excerpts)), strict=True)
+    sound, key, marks = (torch.from_numpy(np.stack(part)) for part in (bands, chroma, wanted))
+    return Batch(sound, key, marks, torch.tensor(barred))
 
 
 def _excerpts(
     pieces: list[Piece], share: np.ndarray, config: BeatsConfig, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, np.ndarray, bool]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, bool]]:
     steps = round(config.seconds * STEP_RATE)
     while True:
         piece = pieces[rng.choice(len(pieces), p=share)]
@@ -252,8 +292,15 @@ def _excerpts(
         index, part = at.astype(int), (at % 1.0)[:, None].astype(np.float32)
         window = piece.bands[first : first + need + 1].astype(np.float32)
         bands = window[index - first] * (1.0 - part) + window[index - first + 1] * part
+        chroma = piece.chroma[np.minimum(index[STEP_HOPS - 1 :: STEP_HOPS] // HOPS, len(piece.chroma) - 1)]
         beats = fold_from_downbeat((piece.quarters - first / HOP_RATE) * slower)
-        yield injured(bands, rng), targets(beats, steps, config.lag), piece.barred
+        yield injured(bands, rng), transposed(chroma, rng), targets(beats, steps, config.lag), piece.barred
+
+
+def transposed(chroma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Chroma (T, N_CHROMA) in any key, float32, each class up to a third softer or louder, as equalisers have it."""
+    chroma = np.roll(chroma, int(rng.integers(N_CHROMA)), axis=1).astype(np.float32)
+    return np.minimum(chroma * rng.uniform(0.67, 1.33, N_CHROMA).astype(np.float32), 1.0)
 
 
 def fold_from_downbeat(quarters: np.ndarray) -> np.ndarray:

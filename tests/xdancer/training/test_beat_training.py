@@ -1,15 +1,17 @@
 """Training the beat network: its targets, its inputs, that it learns, and that numpy runs what torch trained."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from xdancer import weights
 from xdancer.config import load_config
 from xdancer.errors import UserError
 from xdancer.music.activation import N_INPUTS, STEP_HOPS, BeatNet
-from xdancer.music.features import N_BANDS
+from xdancer.music.features import HOPS, N_BANDS, N_CHROMA
 from xdancer.training import beats
 from xdancer.training.grooves import Groove
 from xdancer.weights import load_arrays
@@ -17,7 +19,7 @@ from xdancer.weights import load_arrays
 
 def config(folder: Path, **values: object) -> beats.BeatsConfig:
     small: dict[str, object] = {"steps": 16, "excerpts": 4, "seconds": 3.0, "learning_rate": 0.02, "warmup": 2}
-    small |= {"width": 16, "hidden": 16, "dropout": 0.0, "check_every": 6}
+    small |= {"width": 16, "hidden": 16, "dropout": 0.0, "average": 0.0, "check_every": 6}
     return beats.BeatsConfig.model_validate({"name": "tiny", "run": str(folder), **small, **values})
 
 
@@ -28,7 +30,8 @@ def piece(path: Path, tempo: float, seconds: float = 12.0) -> beats.Piece:
     for k, quarter in enumerate(quarters):
         first = int(quarter * 120)
         bands[first : first + 6, (0 if k % 4 == 0 else 8) :] = 1.0
-    np.savez(path, bands=bands, quarters=quarters, barred=True)
+    chroma = np.tile(np.eye(1, N_CHROMA, dtype=np.float16), (hops // HOPS, 1))
+    np.savez(path, bands=bands, chroma=chroma, quarters=quarters, barred=True)
     return beats.Piece(path)
 
 
@@ -58,19 +61,19 @@ def test_injuries_keep_bands_finite_and_in_range() -> None:
 def test_numpy_runs_what_torch_trained() -> None:
     torch.manual_seed(0)
     network = beats.BeatNetwork(12, 10).eval()
-    bands = torch.rand(120, N_BANDS)
+    bands, chroma = torch.rand(120, N_BANDS), torch.rand(60, N_CHROMA)
     with torch.no_grad():
-        inputs = beats.network_inputs(bands[None])
+        inputs = beats.network_inputs(bands[None], chroma[None])
         whole = torch.softmax(network(inputs), dim=-1)[0, :, 1:].numpy()
     assert inputs.shape == (1, 60, N_INPUTS)
     net = BeatNet({key: value.numpy() for key, value in network.state_dict().items()}, lag=2)
-    steps = [net.step(bands[k : k + STEP_HOPS].numpy()) for k in range(0, 120, STEP_HOPS)]
+    steps = [net.step(bands[STEP_HOPS * k :][:STEP_HOPS].numpy(), chroma[k].numpy()) for k in range(60)]
     np.testing.assert_allclose(np.array(steps), whole, atol=1e-5)
 
 
 def test_it_learns_and_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     songs = [piece(tmp_path / f"{tempo:.0f}.npz", tempo) for tempo in (90.0, 110.0, 130.0)]
-    sets = {"train": songs, "val": songs[:1]}
+    sets = {"train": songs, "check": songs[:1]}
     beats.fit(config(tmp_path / "half", steps=8), sets, tmp_path / "unused")
     part = beats.fit(config(tmp_path / "half", steps=16), sets, tmp_path / "weights")
     arrays, shape = load_arrays(tmp_path / "weights")
@@ -79,41 +82,82 @@ def test_it_learns_and_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     with torch.no_grad():
         batch = beats.draw_batch(songs, config(tmp_path), np.random.default_rng(0))
         before = float(beats.loss_of(untrained, batch))
-    assert part["val_loss"] < 0.5 * before
+    assert part["check_loss"] < 0.5 * before
     log = (tmp_path / "half" / "log.jsonl").read_text().splitlines()
     assert [line.split(",")[0] for line in log] == ['{"step": 6', '{"step": 8', '{"step": 12', '{"step": 16']
 
 
+def batch_of(wanted: torch.Tensor, barred: bool) -> beats.Batch:
+    chroma = torch.rand(1, wanted.shape[1], N_CHROMA, generator=torch.Generator().manual_seed(3))
+    bands = torch.rand(1, 2 * wanted.shape[1], N_BANDS, generator=torch.Generator().manual_seed(4))
+    return beats.Batch(bands, chroma, wanted, torch.tensor([barred]))
+
+
 def test_where_no_bar_is_known_both_kinds_of_beat_count_as_one() -> None:
     torch.manual_seed(1)
-    network, bands = beats.BeatNetwork(8, 8).eval(), torch.rand(1, 400, N_BANDS)
+    network = beats.BeatNetwork(8, 8).eval()
     plain = torch.from_numpy(beats.targets(np.arange(7) * 0.5, 200, 2))[None]
     swapped = plain[..., [0, 2, 1]]
-    unknown, known = torch.tensor([False]), torch.tensor([True])
     with torch.no_grad():
-        assert float(beats.loss_of(network, (bands, plain, unknown))) == pytest.approx(
-            float(beats.loss_of(network, (bands, swapped, unknown)))
-        )
-        assert float(beats.loss_of(network, (bands, plain, known))) != pytest.approx(
-            float(beats.loss_of(network, (bands, swapped, known)))
-        )
+        losses = {
+            (order, barred): float(beats.loss_of(network, batch_of(wanted, barred)))
+            for order, wanted in (("plain", plain), ("swapped", swapped))
+            for barred in (False, True)
+        }
+    assert losses["plain", False] == pytest.approx(losses["swapped", False])
+    assert losses["plain", True] != pytest.approx(losses["swapped", True])
 
 
 def test_the_bar_weight_weighs_what_tells_downbeats_from_beats() -> None:
     torch.manual_seed(2)
-    network, bands = beats.BeatNetwork(8, 8).eval(), torch.rand(1, 400, N_BANDS)
-    wanted, barred = torch.from_numpy(beats.targets(np.arange(7) * 0.5, 200, 2))[None], torch.tensor([True])
+    network = beats.BeatNetwork(8, 8).eval()
+    wanted = torch.from_numpy(beats.targets(np.arange(7) * 0.5, 200, 2))[None]
     with torch.no_grad():
-        none, plain, double = (float(beats.loss_of(network, (bands, wanted, barred), w)) for w in (0.0, 1.0, 2.0))
-        unbarred = float(beats.loss_of(network, (bands, wanted, ~barred)))
+        none, plain, double = (float(beats.loss_of(network, batch_of(wanted, True), w)) for w in (0.0, 1.0, 2.0))
+        unbarred = float(beats.loss_of(network, batch_of(wanted, False)))
     assert none == pytest.approx(unbarred)
     assert double - plain == pytest.approx(plain - none, rel=1e-3)
     assert plain > none
 
 
+def test_a_song_in_another_key_keeps_its_changes() -> None:
+    chroma = np.repeat(np.eye(2, N_CHROMA, dtype=np.float16), 5, axis=0)
+    moved = beats.transposed(chroma, np.random.default_rng(5))
+    assert moved.dtype == np.float32 and moved.min() >= 0.0 and moved.max() <= 1.0
+    first, second = int(moved[0].argmax()), int(moved[9].argmax())
+    assert (second - first) % N_CHROMA == 1 and np.array_equal(moved[0], moved[4])
+
+
+def test_the_network_written_is_the_one_that_foretold_the_songs_kept_out_best(tmp_path: Path) -> None:
+    songs = [piece(tmp_path / "100.npz", 100.0), piece(tmp_path / "130.npz", 130.0)]
+    sets = {"train": songs[:1], "check": songs[1:]}
+    wild = {"steps": 9, "check_every": 3, "learning_rate": 0.5}  # after a good start all goes wrong
+    beats.fit(config(tmp_path / "begun", steps=12), sets, tmp_path / "good")
+    result = beats.fit(config(tmp_path / "wild", begin=str(tmp_path / "good"), **wild), sets, tmp_path / "best")
+    lines = [json.loads(line) for line in (tmp_path / "wild" / "log.jsonl").read_text().splitlines()]
+    assert result["check_loss"] == pytest.approx(min(line["check"] for line in lines), rel=1e-4)
+    assert lines[-1]["check"] > 1.1 * result["check_loss"]
+    network = beats.BeatNetwork(16, 16).eval()
+    network.load_state_dict(weights.load(tmp_path / "best")[0])
+    with torch.no_grad():
+        batches = [beats.draw_batch(songs[1:], config(tmp_path), np.random.default_rng(k)) for k in range(beats.CHECKS)]
+        found = float(np.mean([float(beats.loss_of(network, batch)) for batch in batches]))
+    assert found == pytest.approx(result["check_loss"], rel=0.02)  # written in bfloat16
+
+
+def test_a_songs_arrangements_are_kept_out_with_it(tmp_path: Path) -> None:
+    drawn = config(tmp_path, kept_out=3)
+    for number in range(12):
+        for tail in ("", "-arranged-0"):
+            piece(tmp_path / f"song-{number}{tail}.npz", 100.0, 3.0)
+    out = {p.path.stem for p in beats.load_pieces(tmp_path) if beats.is_kept_out(p, drawn)}
+    assert 0 < len(out) < 24
+    assert all((f"song-{n}" in out) == (f"song-{n}-arranged-0" in out) for n in range(12))
+
+
 def test_a_run_may_start_from_a_network(tmp_path: Path) -> None:
     songs = [piece(tmp_path / "100.npz", 100.0)]
-    sets = {"train": songs, "val": songs}
+    sets = {"train": songs, "check": songs}
     beats.fit(config(tmp_path / "first", steps=4), sets, tmp_path / "given")
     still = {"steps": 1, "learning_rate": 1e-12, "begin": str(tmp_path / "given"), "seed": 9}
     beats.fit(config(tmp_path / "second", **still), sets, tmp_path / "after")
