@@ -1,8 +1,9 @@
 """Milliseconds from a frame made to its messages in a subscriber's hands, over loopback, with TCP_NODELAY or without.
 
 The show's own outlet publishes tokens and pose at 30 frames/s to a subscriber that asks for TCP_NODELAY too; through
-the embedded broker, and through mosquitto where that is installed. Without is the peer: what aiomqtt does unasked; it
-is the pose, sent right behind the tokens, that Nagle's algorithm would hold back. Beside each, in the same seconds: the
+the embedded broker, and through mosquitto where that is installed, told the same by `set_tcp_nodelay`. Without is the
+peer: what aiomqtt and mosquitto do unasked; it is the pose, sent right behind the tokens, that Nagle's algorithm would
+hold back. Beside each, in the same seconds: the
 same bytes over a bare TCP connection within the process.
 """
 
@@ -13,6 +14,7 @@ import json
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -27,14 +29,12 @@ BROKERS = ("embedded", "mosquitto")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    result: dict[str, Any] = {"seconds": SECONDS, "frames_per_second": FPS}
-    with _mosquitto() as url:
-        for broker in filter(None, ("embedded", url)):
-            key = "embedded" if broker == "embedded" else "mosquitto"
-            result[key] = {
-                name: asyncio.run(_measure(broker, nodelay))
-                for name, nodelay in (("nodelay", True), ("default", False))
-            }
+    result: dict[str, Any] = {"seconds": SECONDS, "frames_per_second": FPS, **{broker: {} for broker in BROKERS}}
+    for name, nodelay in (("nodelay", True), ("default", False)):
+        result["embedded"][name] = asyncio.run(_measure("embedded", nodelay))
+        with _mosquitto(nodelay) as url:
+            if url:
+                result["mosquitto"][name] = asyncio.run(_measure(url, nodelay))
     return result
 
 
@@ -50,8 +50,9 @@ def report(result: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def _mosquitto() -> Iterator[str | None]:
-    """A mosquitto of our own on loopback, as its URL; None where it is not installed."""
+def _mosquitto(nodelay: bool) -> Iterator[str | None]:
+    """A mosquitto of our own on loopback, as its URL; None where it is not installed. By itself it leaves Nagle's
+    algorithm on: a message then waits for the receipt of the one before, which a subscriber may hold back for 40 ms."""
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         yield None
@@ -59,13 +60,17 @@ def _mosquitto() -> Iterator[str | None]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    broker = subprocess.Popen([program, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(1.0)  # until it listens
-        yield f"mqtt://127.0.0.1:{port}"
-    finally:
-        broker.terminate()
-        broker.wait()
+    settings = f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay {str(nodelay).lower()}\n"
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(settings)
+        file.flush()
+        broker = subprocess.Popen([program, "-c", file.name], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(1.0)  # until it listens
+            yield f"mqtt://127.0.0.1:{port}"
+        finally:
+            broker.terminate()
+            broker.wait()
 
 
 async def _measure(url: str, nodelay: bool) -> dict[str, dict[str, float | int]]:
