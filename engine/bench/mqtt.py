@@ -3,8 +3,7 @@
 The show's own outlet publishes tokens and pose at 30 frames/s to a subscriber that asks for TCP_NODELAY too; through
 the embedded broker, and through mosquitto where that is installed, told the same by `set_tcp_nodelay`. Without is the
 peer: what aiomqtt and mosquitto do unasked; it is the pose, sent right behind the tokens, that Nagle's algorithm would
-hold back. Beside each, in the same seconds: the
-same bytes over a bare TCP connection within the process.
+hold back. Beside each, in the same seconds: the same bytes over a bare TCP connection within the process.
 """
 
 import argparse
@@ -12,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +18,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from engine.bench.live import free_port
 
 SECONDS = 10
 FPS = 30
@@ -57,9 +57,7 @@ def _mosquitto(nodelay: bool) -> Iterator[str | None]:
     if program is None:
         yield None
         return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay {str(nodelay).lower()}\n"
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
         file.write(settings)

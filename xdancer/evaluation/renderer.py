@@ -4,8 +4,8 @@ Figures on windows of 16 frames: PSNR and SSIM on the person, flicker (how much 
 true ones do) and seams (how much worse frames follow each other where windows join), for the offline schedule, the live
 one and one pass, this also by the true joints in place of those that the tokens tell, beside the true frames through
 the autoencoder, the reference carried to each pose without being bettered, the same where the body's surface is known
-exactly, and the reference repeated. With `--limbs` also where a
-foreign detector finds the limbs. `--stamina` asks something else: whether the pictures stay as they were.
+exactly, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs. `--stamina` asks
+something else: whether the pictures stay as they were.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """`xdancer train beats`: the beat network, on MIDI songs and random grooves whose grids are known exactly."""
 
 import argparse
+import copy
 import tempfile
 import time
 import zlib
@@ -25,7 +26,7 @@ from xdancer.errors import UserError
 from xdancer.music.activation import CHROMA_LAG, N_INPUTS, STEP_HOPS
 from xdancer.music.features import CHROMA, COMPRESSION, FLUX_LAG, HOP_RATE, HOPS, N_BANDS, N_CHROMA, Spectrum
 from xdancer.music.frame import HOP
-from xdancer.training.common import keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
+from xdancer.training.common import follow, keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
 from xdancer.training.grooves import Groove, load_kit
 
 STEP_RATE = HOP_RATE / STEP_HOPS
@@ -147,9 +148,7 @@ def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[
     network = BeatNetwork(config.width, config.hidden, config.dropout)
     if config.begin:
         network.load_state_dict(weights.load(weights.find("beats", config.begin))[0])
-    mean = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.average)
-    )
+    mean = copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
     state: dict[str, Any] = {"step": 0, "best": float("inf")}
     if saved := load_checkpoint(folder / "last.pt"):
@@ -170,13 +169,13 @@ def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        mean.update_parameters(network)
+        follow(mean, network, config.average if step else 0.0)
         losses.append(float(loss.detach()))
         if (step + 1) % config.check_every == 0 or step + 1 == config.steps:
-            found = _checked(mean.module, checks)
+            found = _checked(mean, checks)
             if found < state["best"]:
                 state["best"] = found
-                weights.save(out, mean.module.state_dict(), shape)
+                weights.save(out, mean.state_dict(), shape)
             seconds = time.monotonic() - began
             log(folder / "log.jsonl", step=step + 1, loss=float(np.mean(losses)), check=found, seconds=seconds)
             losses, state["step"] = [], step + 1
@@ -185,13 +184,12 @@ def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[
     return {"steps": config.steps, "check_loss": state["best"], "weights": str(out)}
 
 
-def _checked(network: nn.Module, checks: list["Batch"]) -> float:
-    network.eval()
-    with torch.no_grad():
-        return float(np.mean([float(loss_of(network, check)) for check in checks]))
+@torch.no_grad()
+def _checked(network: BeatNetwork, checks: list[Batch]) -> float:
+    return float(np.mean([float(loss_of(network, check)) for check in checks]))
 
 
-def loss_of(network: nn.Module, batch: Batch, bar_weight: float = 1.0) -> torch.Tensor:
+def loss_of(network: BeatNetwork, batch: Batch, bar_weight: float = 1.0) -> torch.Tensor:
     """Cross entropy after the first second, of beat or none plus `bar_weight` that of downbeat or other beat; where no
     bar is known, the first alone."""
     skip = round(STEP_RATE)
@@ -210,7 +208,6 @@ class Piece:
         with np.load(path) as arrays:
             self.bands, self.chroma, self.quarters = arrays["bands"], arrays["chroma"], arrays["quarters"]
             self.barred = bool(arrays["barred"])
-        self.path = path
         self.song = path.stem.split("-arranged-")[0]
         self.groove = self.song.startswith("groove-")
 

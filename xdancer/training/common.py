@@ -1,4 +1,4 @@
-"""What the training loops share: schedule, resumable checkpoints, log."""
+"""What the training loops share: schedule, resumable checkpoints, moving average, log."""
 
 import ctypes
 import json
@@ -79,6 +79,14 @@ def decayed(network: nn.Module, decay: float) -> list[dict[str, Any]]:
     matrices = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+
+
+@torch.no_grad()
+def follow(average: nn.Module, model: nn.Module, keep: float) -> None:
+    """Move every parameter of `average` towards `model`'s, keeping a share `keep` of itself."""
+    with_gradient = [(a, p) for a, p in zip(average.parameters(), model.parameters(), strict=True) if p.requires_grad]
+    if with_gradient:
+        torch._foreach_lerp_([a for a, _ in with_gradient], [p for _, p in with_gradient], 1 - keep)
 
 
 def log(path: Path, **values: Any) -> None:

@@ -27,6 +27,7 @@ from xdancer.training.renderer.config import RendererConfig
 from xdancer.training.renderer.trainer import Trainer
 
 MANIFEST = "manifest.json"
+SHAPES = {"live": LIVE, "live-guided": GUIDED}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +74,7 @@ def make(config: RendererConfig) -> DiffusionModel:
     """The networks before this training. Raises UserError where the shape is wrong, or `begin` or `base` cannot be
     loaded."""
     if isinstance(config.shape, str):
-        return begun(DiffusionModel(LIVE if config.shape == "live" else GUIDED), config.begin, config.begin_parts)
+        return begun(DiffusionModel(SHAPES[config.shape]), config.begin, config.begin_parts)
     try:
         if config.base is None:
             return begun(DiffusionModel(ModelShape.from_dict(config.shape)), config.begin, config.begin_parts)

@@ -35,9 +35,9 @@ class RendererConfig(BaseModel):
 
     shape: the shipped size; that led by drawn skeletons; or one written out. begin: a shipped name or a folder of
     weights of that shape to begin from; parts that they lack begin untrained, and all but `begin_parts` where those are
-    named. base: a folder or hub id of Stable Diffusion 1.5 to begin from; `shape`
-    then gives `size` and `motion` only. average: of the moving average of the weights, which is what is written in the
-    end. workers: processes that think up scenes. passes: of the live schedule that a show makes at most.
+    named. base: a folder or hub id of Stable Diffusion 1.5 to begin from; `shape` then gives `size` and `motion` only.
+    average: of the moving average of the weights, which is what is written in the end. workers: processes that think up
+    scenes. passes: of the live schedule that a show makes at most.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -19,7 +19,7 @@ from xdancer.renderer.diffusion.autoencoder import REACH
 from xdancer.renderer.diffusion.body import SIZE
 from xdancer.renderer.diffusion.model import DiffusionModel
 from xdancer.tokenizer import PoseTokenizer
-from xdancer.training.common import learning_rate, log
+from xdancer.training.common import follow, learning_rate, log
 from xdancer.training.renderer import objectives, parts, samples
 from xdancer.training.renderer.config import RendererConfig, Stage
 from xdancer.training.renderer.darkroom import Darkroom
@@ -243,14 +243,6 @@ class Trainer:
         moments = {index: {k: v.float() for k, v in entry.items()} for index, entry in values["moments"].items()}
         if self.stage < len(self.config.stages):
             self.optimiser.load_state_dict({"state": moments, "param_groups": values["groups"]})
-
-
-@torch.no_grad()
-def follow(average: torch.nn.Module, model: torch.nn.Module, keep: float) -> None:
-    """Move every parameter of `average` towards `model`'s, keeping a share `keep` of itself."""
-    with_gradient = [(a, p) for a, p in zip(average.parameters(), model.parameters(), strict=True) if p.requires_grad]
-    if with_gradient:
-        torch._foreach_lerp_([a for a, _ in with_gradient], [p for _, p in with_gradient], 1 - keep)
 
 
 def chosen_device(wanted: str) -> str:
