@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xdancer.choreographer import inputs, plan
+from xdancer.choreographer.footing import planted
 from xdancer.choreographer.stream import DanceStream, drawn
 from xdancer.music.frame import BeatState, MusicFrame
 from xdancer.pose.layout import N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART, check_tokens
@@ -81,14 +82,15 @@ class TwoLevelStream(DanceStream):
         self._row += 1
 
     def _led(self, foretold: np.ndarray) -> np.ndarray:
-        """The foretold pose (60, 3) on its way to the plan's."""
+        """The foretold pose (60, 3) on its way to the plan's, the standing foot staying where it stands."""
         places = inputs.places(foretold)
         if self._plan is not None:
             target = self._runtime.plans.places(self._plan)[0]
             led = plan.led(places, self._begun, target, self._half, self._part, self._sampling["pull"])
             places = np.where(foretold[:, 2:] > 0, led, places).astype(np.float32)
-        self._reached = places
-        return inputs.posed(places, foretold[:, 2])
+        pose = planted(inputs.posed(places, foretold[:, 2]), self._poses[-1])
+        self._reached = inputs.places(pose)
+        return pose
 
     def _aim(self, foretold: np.ndarray) -> np.ndarray:
         """The latents (5, D) that the tokenizer's encoder would give the next pose (60, 3)."""

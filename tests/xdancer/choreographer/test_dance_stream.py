@@ -10,6 +10,7 @@ from models import TINY_CHOREOGRAPHER, music, tiny_choreographer, tiny_tokenizer
 
 from xdancer import weights
 from xdancer.choreographer import Choreographer, inputs, plan
+from xdancer.choreographer.footing import planted
 from xdancer.choreographer.network import ChoreographerNetwork, Shape
 from xdancer.choreographer.runtime import FAINT
 from xdancer.errors import UserError
@@ -134,7 +135,7 @@ def test_streaming_is_the_one_pass_form(tokenizer, tmp_path, monkeypatch, lead, 
 
 
 def aimed_at(model, poses, foretold, followed, begun, half, part):
-    """The poses (T, 60, 3) aimed at, as places: foretold, and led to the plan."""
+    """The poses (T, 60, 3) aimed at, as places: foretold, led to the plan, and on their feet."""
     aimed = foretold.copy()
     past = poses[-len(foretold) :]  # before each frame
     reached = began = inputs.places(past[0])
@@ -149,8 +150,8 @@ def aimed_at(model, poses, foretold, followed, begun, half, part):
             target = model.runtime.plans.places(vector)[0]
             led = plan.led(places, began, target, half[n], part[n], model.sampling["pull"])
             places = np.where(pose[:, 2:] > 0, led, places).astype(np.float32)
-        reached = places
-        aimed[n, :, :2] = places
+        reached = inputs.places(planted(inputs.posed(places, aimed[n, :, 2]), past[n]))
+        aimed[n, :, :2] = reached
     return aimed
 
 
