@@ -9,10 +9,9 @@ are in trunks, so a near and a far camera agree; what is not seen does not count
 import numpy as np
 
 from xdancer.evaluation.alignment import torso
-from xdancer.pose.layout import FPS, INDEX
+from xdancer.pose.layout import FPS, INDEX, SEEN
 
 WINDOW = 5 * FPS  # frames
-CERTAIN = 0.3  # confidence from which a joint counts
 ENOUGH = FPS  # frames of a window in which something must be seen to be known
 FAST_HAND, FAST_FOOT, FAST_HIPS = 2.0, 1.0, 0.6  # trunks a second
 SIDES = ("right", "left")
@@ -41,7 +40,7 @@ def kinetic(pose: np.ndarray) -> np.ndarray:
     rows = []
     for piece in windows(pose):
         body = piece[:, KINETIC].astype(np.float64)
-        seen = body[..., 2] >= CERTAIN
+        seen = body[..., 2] >= SEEN
         speed = np.diff(body[..., :2], axis=0) * FPS / trunk
         moving = seen[1:] & seen[:-1]
         pull = np.linalg.norm(np.diff(speed, axis=0), axis=-1) * FPS
@@ -62,7 +61,7 @@ def predicates(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Yes-or-no questions about each frame of poses (T, 60, 3): answers and whether they can be told, bool (T, 28)."""
     trunk = torso(pose)
     at = {name: pose[:, INDEX[name], :2].astype(np.float64) * (1, -1) / trunk for name in JOINTS}  # y up
-    known = {name: pose[:, INDEX[name], 2] >= CERTAIN for name in JOINTS}
+    known = {name: pose[:, INDEX[name], 2] >= SEEN for name in JOINTS}
     hips = (at["right_hip"] + at["left_hip"]) / 2
     answers: list[np.ndarray] = []
     tellable: list[np.ndarray] = []

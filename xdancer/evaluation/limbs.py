@@ -7,10 +7,9 @@ import numpy as np
 
 from xdancer.errors import UserError
 from xdancer.pose.detector import PoseDetector
-from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, INDEX
+from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, INDEX, SEEN
 
 LIMBS = [INDEX[f"{side}_{joint}"] for side in ("right", "left") for joint in ("elbow", "wrist", "knee", "ankle")]
-CERTAIN = 0.3  # confidence from which a limb is meant to be seen, and counts as found
 EVERY = 4  # frames: neighbours say the same
 
 
@@ -22,13 +21,13 @@ def limb_error(detector: PoseDetector, pictures: np.ndarray, meant: np.ndarray) 
     wanted = 0
     for picture, pose in zip(pictures[::EVERY], meant[::EVERY], strict=True):
         large = cv2.resize(picture, (CANVAS_WIDTH, CANVAS_HEIGHT), interpolation=cv2.INTER_CUBIC)
-        seen = [joint for joint in LIMBS if pose[joint, 2] >= CERTAIN]
+        seen = [joint for joint in LIMBS if pose[joint, 2] >= SEEN]
         wanted += len(seen)
         try:
             found = detector.detect(large)
         except UserError:  # nobody is to be seen
             continue
-        both = [joint for joint in seen if found[joint, 2] >= CERTAIN]
+        both = [joint for joint in seen if found[joint, 2] >= SEEN]
         distances += np.linalg.norm(found[both, :2] - pose[both, :2], axis=-1).tolist()
     return {"distances": distances, "wanted": wanted}
 

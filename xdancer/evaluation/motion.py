@@ -4,12 +4,11 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 
 from xdancer.evaluation.alignment import BODY, speed, torso
-from xdancer.pose.layout import BODY_BONES, CANVAS_HEIGHT, CANVAS_WIDTH, FPS, INDEX
+from xdancer.pose.layout import BODY_BONES, CANVAS_HEIGHT, CANVAS_WIDTH, FPS, INDEX, SEEN
 
 STILL = 0.15  # trunks a second: a second slower than this is frozen; a waiting dancer sways at about 0.3
 ON_CANVAS = 7  # of the 14 joints from nose to ankles: with fewer the figure has left
 ANKLES = [INDEX["right_ankle"], INDEX["left_ankle"]]
-SHOWN = 0.3  # confidence from which a joint is shown
 PLANTED = 0.1  # trunks: an ankle so near its lowest place within half a second stands on the floor
 LIMBS = tuple(bone for bone in BODY_BONES if max(bone) < 14 and bone != (1, 0))
 MINUTE = 60 * FPS
@@ -80,7 +79,7 @@ def sliding(pose: np.ndarray) -> float:
 
 def unseen(pose: np.ndarray) -> float:
     """Share of the body's joints (neck to ankles, all frames) that are not shown: a limb lost is one in thirteen."""
-    return float((pose[:, BODY, 2] < SHOWN).mean()) if len(pose) else 0.0
+    return float((pose[:, BODY, 2] < SEEN).mean()) if len(pose) else 0.0
 
 
 def on_canvas(pose: np.ndarray) -> np.ndarray:

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from xdancer.pose.layout import CODEBOOK_SIZE, INDEX, N_PARTS, PARTS, TOKENS_PER_PART
+from xdancer.pose.layout import CODEBOOK_SIZE, INDEX, N_PARTS, PARTS, SEEN, TOKENS_PER_PART
 
-CERTAIN = 0.3  # true confidence from which a joint counts
 GROUPS = {
     "whole": tuple(range(60)),
     "upper": PARTS[0].joints,
@@ -38,7 +37,7 @@ def joint_error(true: np.ndarray, made: np.ndarray) -> dict[str, float]:
     Poses (..., 60, 3). A joint that the made pose does not show counts with the zeros it has there.
     """
     wrong = np.abs(true[..., :2] - made[..., :2]).mean(-1)
-    certain = true[..., 2] >= CERTAIN
+    certain = true[..., 2] >= SEEN
     out = {}
     for name, joints in GROUPS.items():
         counted = certain[..., joints]
@@ -54,7 +53,7 @@ def quality(true: np.ndarray, made: np.ndarray) -> dict[str, Any]:
     between the body's wrist and the hand's in the made pose, where both are certain, and missed: certain joints it
     does not show.
     """
-    certain = true[..., 2] >= CERTAIN
+    certain = true[..., 2] >= SEEN
     moving = certain[:, 1:] & certain[:, :-1]
     lasting = certain[:, 3:] & certain[:, 2:-1] & certain[:, 1:-2] & certain[:, :-3]
     drift = np.abs(np.diff(true[..., :2] - made[..., :2], axis=1)).mean(-1)
@@ -101,7 +100,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     hard = augmented(np.random.default_rng(args.seed), true, 1.0)
     searched = np.stack([tokenizer.decode(tokenizer.encode(pose, search=True)) for pose in true])
     hard_made = np.stack([tokenizer.decode(tokenizer.encode(pose)) for pose in hard])
-    shown = true[..., 2] >= CERTAIN
+    shown = true[..., 2] >= SEEN
     heights = np.where(shown, true[..., 1], -np.inf).max(-1) - np.where(shown, true[..., 1], np.inf).min(-1)
     known = PoseSampler(args.corpus, "train", seed=args.seed).batch(*KNOWN)
     result = {

@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from xdancer.pose.layout import INDEX, N_JOINTS
+from xdancer.pose.layout import INDEX, N_JOINTS, SEEN
 
 # Somebody from head to foot, arms a little away from the body, as large as a picture of them has them.
 UPRIGHT = {
@@ -16,7 +16,6 @@ UPRIGHT = {
     "left_hip": (299, 445), "left_knee": (304, 632), "left_ankle": (306, 812),
 }  # fmt: skip
 BODY = ("neck", "right_hip", "left_hip", "right_knee", "left_knee", "right_ankle", "left_ankle")
-SEEN = 0.3  # confidence from which a joint is there
 HANDS = {"right": (134, 480), "left": (378, 480)}
 
 

@@ -15,6 +15,7 @@ FPS = 30
 TOKENS_PER_PART = 6
 CODEBOOK_SIZE = 512
 CODE_DIM = 6
+SEEN = 0.3  # confidence from which a joint counts as seen, as in OpenPose's own drawing
 
 BODY_JOINTS = (
     "nose", "neck",

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xdancer.pose.layout import INDEX, N_JOINTS
-from xdancer.renderer.diffusion.figure import LIMBS, SEEN, Figure
+from xdancer.pose.layout import INDEX, N_JOINTS, SEEN
+from xdancer.renderer.diffusion.figure import LIMBS, Figure
 from xdancer.weights.sizes import Sizes
 
 SIZE = (224, 128)  # px, of the maps

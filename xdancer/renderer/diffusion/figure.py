@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, INDEX
+from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, INDEX, SEEN
 
 # Points that limbs run between, as means of joints: (name, joints).
 POINTS: dict[str, tuple[str, ...]] = {
@@ -60,7 +60,6 @@ LIMBS = (
 SIZED = (0, *range(2, 6), *range(8, 12))  # trunk, arms and legs
 STARTS = tuple(PLACES[limb.start] for limb in LIMBS)
 ENDS = tuple(PLACES[limb.end] for limb in LIMBS)
-SEEN = 0.3  # confidence of a joint that a limb may hang on
 SMALLEST = 16.0  # canvas px: limbs of the smallest figure
 MOST = 4.0  # lengths of a limb up to which a place is told along it
 FAR = 3  # radii from a limb up to which its maps tell a place beside it

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xdancer.pose.layout import BODY_BONES, CANVAS_HEIGHT, CANVAS_WIDTH, HAND_BONES
+from xdancer.pose.layout import BODY_BONES, CANVAS_HEIGHT, CANVAS_WIDTH, HAND_BONES, SEEN
 
 REACH = 8  # picture pixels to a latent
 # OpenPose's colours, RGB: red to violet along the body.
@@ -18,7 +18,6 @@ COLOURS = (
     (0, 153, 102), (0, 153, 153), (0, 102, 153), (0, 51, 153), (0, 0, 153), (51, 0, 153), (102, 0, 153), (153, 0, 153),
     (153, 0, 102),
 )  # fmt: skip
-LEAST = 0.3  # confidence below which a bone is not drawn, as OpenPose's own drawing has it
 
 
 class PoseGuider(nn.Module):
@@ -52,7 +51,7 @@ def skeletons(poses: np.ndarray, height: int, width: int) -> Tensor:
     for picture, pose in zip(out, poses, strict=True):
         places = np.round(np.clip(pose[:, :2], -4096, 4096) * scale * 8).astype(int)
         for index, (a, b) in enumerate((*BODY_BONES, *HAND_BONES)):
-            if min(pose[a, 2], pose[b, 2]) < LEAST:
+            if min(pose[a, 2], pose[b, 2]) < SEEN:
                 continue
             body = index < len(BODY_BONES)
             colour = COLOURS[index] if body else tuple(int(255 * c) for c in _hue((index - len(BODY_BONES)) % 20 / 20))
