@@ -18,6 +18,7 @@ JOINTS = 18  # the body's; hands follow the wrists
 STAGES, CODES, SIZE = 3, 256, 32
 N_PLAN = SIZE + 3  # columns: what is planned, whether anything is, how far the stretch has come, and what is left
 ACCENT = 2.0  # how much of a movement from beat to beat falls between them: 1 is even, more is slower on the beat
+REACH = (0.5, 1.3)  # how wide a movement is at an energy of 0 and of 1, beside that which was drawn
 HANDS = ((INDEX["right_wrist"], RIGHT_HAND), (INDEX["left_wrist"], LEFT_HAND))
 SCALE = 4.0  # places in units of 128 px are small; the network reads them so much larger
 
@@ -61,6 +62,15 @@ class Plans:
     def places(self, vectors: np.ndarray) -> np.ndarray:
         """Components (..., SIZE) -> the places (..., AHEAD, 18, 2) they stand for."""
         return (vectors @ self.basis.T + self.mean).reshape(*vectors.shape[:-1], AHEAD, JOINTS, 2)
+
+    def swung(self, vector: np.ndarray, begun: np.ndarray, energy: float | None) -> np.ndarray:
+        """The plan (SIZE,) of a body that stands at `begun` (60, 2), its movements smaller or wider by the `energy`
+        (0..1) that a performer asks for; None: as it was drawn."""
+        if energy is None:
+            return vector
+        here = (np.tile(begun[:JOINTS].ravel(), AHEAD) - self.mean) @ self.basis
+        reach = REACH[0] + (REACH[1] - REACH[0]) * min(max(energy, 0.0), 1.0)
+        return (here + reach * (vector - here)).astype(np.float32)
 
 
 def half_beats(rows: np.ndarray, tempo: np.ndarray, beat_phase: np.ndarray) -> tuple[np.ndarray, ...]:

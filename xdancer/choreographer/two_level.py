@@ -108,8 +108,9 @@ class TwoLevelStream(DanceStream):
         now = inputs.clock(np.array(phase), np.array(bar), np.array(beat.tempo), np.array(beat.confidence))
         half, part, _ = plan.half_beats(np.array(self._row), np.array(beat.tempo), np.array(phase))
         if half != self._half and self._state is not None:
-            self._plan = self._runtime.plan(self._state, now, self._plan_picker())
             self._begun = self._reached
+            drawn_plan = self._runtime.plan(self._state, now, self._plan_picker())
+            self._plan = self._runtime.plans.swung(drawn_plan, self._begun, self.energy)
         self._half, self._part = int(half), float(part)
         wishes = inputs.controls(self.energy, self.style, self._model.styles)
         planned = plan.columns(self._plan, self._part)
