@@ -19,6 +19,7 @@ STAGES, CODES, SIZE = 3, 256, 32
 N_PLAN = SIZE + 3  # columns: what is planned, whether anything is, how far the stretch has come, and what is left
 ACCENT = 2.0  # how much of a movement from beat to beat falls between them: 1 is even, more is slower on the beat
 REACH = (0.5, 1.3)  # how wide a movement is at an energy of 0 and of 1, beside that which was drawn
+PEOPLES = 1.07  # and where nothing is asked: some of it is lost on the way
 HANDS = ((INDEX["right_wrist"], RIGHT_HAND), (INDEX["left_wrist"], LEFT_HAND))
 SCALE = 4.0  # places in units of 128 px are small; the network reads them so much larger
 
@@ -65,11 +66,10 @@ class Plans:
 
     def swung(self, vector: np.ndarray, begun: np.ndarray, energy: float | None) -> np.ndarray:
         """The plan (SIZE,) of a body that stands at `begun` (60, 2), its movements smaller or wider by the `energy`
-        (0..1) that a performer asks for; None: as it was drawn."""
-        if energy is None:
-            return vector
+        (0..1) that a performer asks for; None: as wide as people's."""
         here = (np.tile(begun[:JOINTS].ravel(), AHEAD) - self.mean) @ self.basis
-        reach = REACH[0] + (REACH[1] - REACH[0]) * min(max(energy, 0.0), 1.0)
+        asked = None if energy is None else min(max(energy, 0.0), 1.0)
+        reach = PEOPLES if asked is None else REACH[0] + (REACH[1] - REACH[0]) * asked
         return (here + reach * (vector - here)).astype(np.float32)
 
 
