@@ -49,7 +49,7 @@ class Plans:
 
     def codes(self, ends: np.ndarray) -> np.ndarray:
         """Places (N, AHEAD, 18, 2) -> the codes (N, STAGES) that come nearest, stage by stage."""
-        rest = (ends.reshape(len(ends), -1) - self.mean) @ self.basis
+        rest = self._components(ends)
         out = np.empty((len(ends), STAGES), np.int64)
         for stage, book in enumerate(self.books):
             out[:, stage] = (np.square(book).sum(-1) / 2 - rest @ book.T).argmin(-1)
@@ -67,10 +67,13 @@ class Plans:
     def swung(self, vector: np.ndarray, begun: np.ndarray, energy: float | None) -> np.ndarray:
         """The plan (SIZE,) of a body that stands at `begun` (60, 2), its movements smaller or wider by the `energy`
         (0..1) that a performer asks for; None: as wide as people's."""
-        here = (np.tile(begun[:JOINTS].ravel(), AHEAD) - self.mean) @ self.basis
-        asked = None if energy is None else min(max(energy, 0.0), 1.0)
-        reach = PEOPLES if asked is None else REACH[0] + (REACH[1] - REACH[0]) * asked
+        here = self._components(np.tile(begun[:JOINTS], (1, AHEAD, 1, 1)))[0]
+        reach = PEOPLES if energy is None else float(np.interp(energy, (0.0, 1.0), REACH))
         return (here + reach * (vector - here)).astype(np.float32)
+
+    def _components(self, ends: np.ndarray) -> np.ndarray:
+        """Places (N, AHEAD, 18, 2) -> components (N, SIZE)."""
+        return (ends.reshape(len(ends), -1) - self.mean) @ self.basis
 
 
 def half_beats(rows: np.ndarray, tempo: np.ndarray, beat_phase: np.ndarray) -> tuple[np.ndarray, ...]:

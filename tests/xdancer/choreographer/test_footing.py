@@ -8,7 +8,8 @@ from xdancer.choreographer.footing import planted
 from xdancer.pose.layout import FPS, INDEX
 
 RIGHT, LEFT, KNEE, WRIST = (INDEX[n] for n in ("right_ankle", "left_ankle", "right_knee", "left_wrist"))
-SLOW = footing.STEP * 100 / FPS / 100  # px a frame, far slower than a step
+STEP = footing.STEP * 100 / FPS  # px a frame, of a trunk of 100 px
+SLOW = STEP / 100
 
 
 def standing() -> np.ndarray:
@@ -44,9 +45,8 @@ def test_the_knee_gives_half_way() -> None:
 
 
 def test_a_step_goes_on() -> None:
-    step = footing.STEP * 100 / FPS
-    made = planted(moved(10 * step, 11 * step), standing())
-    assert made[RIGHT, 0] == pytest.approx(236 + 10 * step - 10 * step / 101, rel=1e-4)
+    made = planted(moved(10 * STEP, 11 * STEP), standing())
+    assert made[RIGHT, 0] == pytest.approx(236 + 10 * STEP - 10 * STEP / 101, rel=1e-4)
 
 
 def test_a_foot_in_the_air_bears_nobody() -> None:
