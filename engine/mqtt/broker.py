@@ -98,6 +98,11 @@ class EmbeddedBroker:
         self._broker = _Broker({"listeners": listeners, "plugins": PLUGINS}, self._origins)
         await self._broker.start()
 
+    async def tell(self, topic: str, payload: bytes) -> None:
+        """A message for all who listen now. The show shares this process: no connection stands between them."""
+        if self._broker is not None:
+            await self._broker.internal_message_broadcast(topic, payload)
+
     async def stop(self) -> None:
         if self._broker is not None:
             await self._broker.shutdown()

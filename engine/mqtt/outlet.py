@@ -199,8 +199,12 @@ class MqttOutlet:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
+                message = self._queue.popleft()
                 try:
-                    await link.publish(*self._queue.popleft())
+                    if self._broker and not message.retain:
+                        await self._broker.tell(message.topic, message.payload)
+                    else:
+                        await link.publish(*message)
                 except LinkError:
                     self.dropped += 1
                     raise
