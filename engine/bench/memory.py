@@ -61,7 +61,7 @@ def _measure(pipe: Connection, case: Case) -> None:
 
     torch.set_num_threads(1)
     torch.nn.functional.conv2d(torch.zeros(1, 8, 32, 32), torch.zeros(8, 8, 3, 3))  # what torch takes by itself
-    before = _most_mb()
+    before = most_mb()
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (*case.size, 3), dtype=np.uint8)
     renderer = Renderer(DiffusionModel(replace(LIVE, size=case.size)), picture, PoseTokenizer.from_pretrained("live"))
@@ -70,10 +70,11 @@ def _measure(pipe: Connection, case: Case) -> None:
     for _ in range(setting.levels + 2):  # until the window rolls
         rows = rng.integers(0, CODEBOOK_SIZE, (setting.chunk, N_PARTS, TOKENS_PER_PART))
         stream.step(rows.astype(np.int16))
-    pipe.send(_most_mb() - before)
+    pipe.send(most_mb() - before)
 
 
-def _most_mb() -> float:
+def most_mb() -> float:
+    """The most that this process has had resident so far."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine.cli.common import add_json, emit
 
-STAGES = ("music", "tokenizer", "choreographer", "flat", "renderer", "diffusion", "mqtt", "web", "live")
+STAGES = ("music", "tokenizer", "choreographer", "flat", "renderer", "diffusion", "sizes", "mqtt", "web", "live")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -19,7 +19,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--pace", type=float, default=1.0, help="web: of real time, less where the machine cannot keep up (default 1)"
     )
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where flat runs (default cpu)")
+    parser.add_argument(
+        "--device", default="cpu", choices=("cpu", "cuda"), help="where flat and sizes run (default cpu)"
+    )
     parser.add_argument("--flat", metavar="NAME", help="flat: trained weights (default GPT-2 small's shape, untrained)")
     add_json(parser)
     parser.set_defaults(run=run)
