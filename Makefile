@@ -55,7 +55,7 @@ link: setup
 	  $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[link]' || \
 	  echo 'aalink cannot be installed: the test with an Ableton Link peer is left out' >&2
 
-# aubio is GPL-3: measured beside ours by `xdancer evaluate beats`, never part of the product.
+# aubio is GPL-3, Essentia AGPL-3: measured beside ours by `xdancer evaluate beats`, never part of the product.
 peers: setup
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[peers]'
 

@@ -62,7 +62,7 @@ def test_the_stage_imports_no_torch(package: str) -> None:
 def test_no_gpl_part_is_installed_by_default() -> None:
     installed = " ".join(PROJECT["dependencies"]).lower()
     tested = " ".join(PROJECT["optional-dependencies"]["dev"]).lower()
-    assert not any(name in installed + tested for name in ("aubio", "aalink")) and "rtmidi" not in installed
+    assert not any(name in installed + tested for name in ("aubio", "essentia", "aalink")) and "rtmidi" not in installed
 
 
 def test_modules_stay_short() -> None:

@@ -1,4 +1,5 @@
-"""`xdancer evaluate beats`: the live tracker against aubio (online) and librosa (offline), where beats are known.
+"""`xdancer evaluate beats`: the live tracker against aubio (online), Essentia and librosa (offline), where beats are
+known; with `--recordings` where they are not (`recordings.py`).
 
 Protocol: MIDI songs with drums and a constant 4/4, rendered to audio, the synthesiser's delay taken off. Reference
 beats are quarter notes folded by powers of two into 75 to 150 BPM; where a song had to be folded the better phase
@@ -7,7 +8,9 @@ hold it. The first 8 s count for nobody. Figures are mir_eval's: F at +-70 ms an
 """
 
 import argparse
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,10 +33,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("train", "val"), default="val", help="which songs (default: the held-out)")
     parser.add_argument("--songs", type=int, help="at most so many songs")
     parser.add_argument("--no-peers", action="store_true", help="measure the live tracker only")
+    parser.add_argument("--recordings", type=Path, metavar="FOLDER", help="judge by two offline trackers instead")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="--recordings: draw the beats, PNG")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
+
+    if args.recordings is not None:
+        from xdancer.evaluation import recordings
+
+        return recordings.run(args.recordings, args.pictures)
 
     songs = [s for s in list_songs(data_root()) if s.split == args.split and s.on_grid >= ON_GRID]
     songs = [s for s in songs if s.quarters_s[-1] > START + 10.0][: args.songs]
@@ -56,15 +66,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def peers() -> dict[str, Tracker]:
-    """librosa, and aubio where it is installed (extra `peers`)."""
-    found: dict[str, Tracker] = {}
-    try:
-        import aubio  # noqa: F401
+    """The offline ones, and aubio where it is installed (extra `peers`)."""
+    return ({"aubio (online)": track_aubio} if _there("aubio") else {}) | offline_peers()
 
-        found["aubio (online)"] = track_aubio
-    except ImportError:
-        pass
-    return found | {"librosa (offline)": track_offline}
+
+def offline_peers() -> dict[str, Tracker]:
+    """librosa, and Essentia where it is installed (extra `peers`)."""
+    return {"librosa (offline)": track_offline} | ({"Essentia (offline)": track_essentia} if _there("essentia") else {})
+
+
+def _there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 def track_aubio(samples: np.ndarray) -> dict[str, Any]:
@@ -80,6 +92,18 @@ def track_aubio(samples: np.ndarray) -> dict[str, Any]:
         if tracker(sound[first : first + PEER_HOP])
     ]
     return {"beats": beats, "downbeats": [], "tempo": 0.0}
+
+
+def track_essentia(samples: np.ndarray) -> dict[str, Any]:
+    """Beats by Essentia's multifeature tracker (J. Zapata et al.: "Multi-feature beat tracking", 2014)."""
+    import essentia
+    import essentia.standard
+    import librosa
+
+    essentia.log.infoActive = essentia.log.warningActive = False
+    sound = librosa.resample(samples, orig_sr=SAMPLE_RATE, target_sr=PEER_RATE).astype(np.float32)
+    tempo, beats, *_ = essentia.standard.RhythmExtractor2013(method="multifeature")(sound)
+    return {"beats": [float(beat) for beat in beats], "downbeats": [], "tempo": float(tempo)}
 
 
 def group(song: Song) -> str:
@@ -152,6 +176,10 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 
 def report(result: dict[str, Any]) -> str:
+    if "recordings" in result:
+        from xdancer.evaluation import recordings
+
+        return recordings.report(result)
     lines = []
     for name, trackers in result["groups"].items():
         songs = next(iter(trackers.values()))["songs"]
