@@ -1,34 +1,20 @@
 """The whole way, from the command to a browser: start, frame rate, tokens over MQTT, sync of sound and picture."""
 
 import argparse
-import contextlib
 import json
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from engine.bench.beside import SETTLE, START_MOST, alive, demo_show, free_port, need, process, viewer
 from xdancer.errors import UserError
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Page
-
-START_MOST = 90.0  # seconds until a show that does not begin is given up
 SYNC_SECONDS = 45.0
-SETTLE = 8.0  # seconds that a browser takes to line up sound and picture; not counted
-CHROMIUM = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
-
 # Clicks by an audio worklet, to the sample; flashes by the brightness of each frame and when it is to be on screen.
 LISTEN = """
 async () => {
@@ -123,7 +109,7 @@ def measure_show(seconds: float, picture: Path | None = None) -> dict[str, Any]:
     begun = time.monotonic()
     with demo_show() as (port, mqtt, show), viewer(port, show) as page:
         while _state(port)["frames"]["made"] == 0:
-            _alive(show, begun)
+            alive(show, begun)
             time.sleep(0.05)
         page.wait_for_function("dancer.videoWidth > 16", timeout=1000 * START_MOST)
         first = time.monotonic() - begun
@@ -200,80 +186,7 @@ def order(frames: list[int]) -> dict[str, int]:
     }
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def demo_show() -> Iterator[tuple[int, int, subprocess.Popen[bytes]]]:
-    """A real `xdancer live --audio demo`: its HTTP port, its MQTT port, its process."""
-    port, mqtt, ws = (free_port() for _ in range(3))
-    command = "from engine.cli import main; raise SystemExit(main())"
-    arguments = ["live", "--audio", "demo", "--port", str(port), f"mqtt.port={mqtt}", f"mqtt.ws_port={ws}"]
-    with process([sys.executable, "-c", command, *arguments]) as show:
-        yield port, mqtt, show
-
-
-@contextlib.contextmanager
-def process(command: list[str], stdout: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block; its output goes to `stdout` or nowhere."""
-    running = subprocess.Popen(command, stdout=stdout or subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        yield running
-    finally:
-        if running.poll() is None:
-            running.terminate()
-        try:
-            running.wait(15)
-        except subprocess.TimeoutExpired:
-            running.kill()
-
-
-@contextlib.contextmanager
-def viewer(port: int, show: subprocess.Popen[bytes]) -> "Iterator[Page]":
-    """The viewer in headless Chromium."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise UserError(
-            "bench live drives a browser through playwright; get it with `pip install xdancer[dev]`"
-        ) from None
-    begun = time.monotonic()
-    while not _listening(port):
-        _alive(show, begun)
-        time.sleep(0.05)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=need("chromium", "chromium"), args=CHROMIUM)
-        page = browser.new_context(bypass_csp=True).new_page()
-        page.goto(f"http://127.0.0.1:{port}/")
-        yield page
-        browser.close()
-
-
-def _alive(show: subprocess.Popen[bytes], begun: float) -> None:
-    if show.poll() is not None:
-        assert show.stderr is not None
-        last = show.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
-        raise UserError(f"bench live: the show ended with code {show.returncode}: {' '.join(last)}")
-    if time.monotonic() - begun > START_MOST:
-        raise UserError(f"bench live: no show within {START_MOST:.0f} s")
-
-
-def _listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def _state(port: int) -> dict[str, Any]:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/state", timeout=10) as answer:
         state: dict[str, Any] = json.load(answer)
         return state
-
-
-def need(program: str, package: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        raise UserError(f"bench live needs {program}; get it with `apt-get install {package}`")
-    return str(Path(found))

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.bench.live import free_port
+from engine.bench.beside import free_port
 
 SECONDS = 10
 FPS = 30

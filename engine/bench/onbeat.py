@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.bench import live
+from engine.bench.beside import SETTLE, START_MOST, demo_show, need, process, viewer
 from xdancer.errors import UserError
 from xdancer.evaluation.alignment import motion_beats
 from xdancer.music.demo import demo_track
@@ -58,15 +58,15 @@ async () => {
 
 def measure(seconds: float) -> dict[str, Any]:
     """A real `xdancer live --audio demo` in a real browser, for so long. Raises UserError where a tool is missing."""
-    subscriber = live.need("mosquitto_sub", "mosquitto-clients")
-    with live.demo_show() as (port, mqtt, show), live.viewer(port, show) as page:
-        page.wait_for_function("dancer.videoWidth > 16", timeout=1000 * live.START_MOST)
+    subscriber = need("mosquitto_sub", "mosquitto-clients")
+    with demo_show() as (port, mqtt, show), viewer(port, show) as page:
+        page.wait_for_function("dancer.videoWidth > 16", timeout=1000 * START_MOST)
         page.evaluate(HEAR)
-        time.sleep(live.SETTLE)
+        time.sleep(SETTLE)
         page.evaluate("() => { heard.length = shown.length = 0; }")
         listen = [subscriber, "-h", "127.0.0.1", "-p", str(mqtt), "-t", "xdancer/v1/+/pose", "-W", f"{seconds:.0f}"]
         with tempfile.TemporaryFile() as rows:
-            with live.process(listen, stdout=rows) as poses:
+            with process(listen, stdout=rows) as poses:
                 poses.wait(seconds + 30)
             rows.seek(0)
             messages = [json.loads(line) for line in rows]

@@ -17,7 +17,7 @@ import aiohttp
 import numpy as np
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from engine.bench.live import free_port, process
+from engine.bench.beside import free_port, process
 from xdancer.errors import UserError
 
 FEW, MANY = 4, 32

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine" / "web"))
 
 from pretend import PretendShow
 
-from engine.bench.live import CHROMIUM, free_port
+from engine.bench.beside import CHROMIUM, free_port
 from engine.config import TOKEN_VARIABLE, load
 from engine.web.server import Web
 

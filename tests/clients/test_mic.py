@@ -17,7 +17,7 @@ from peers import Running, serving, until
 from pretend import PretendShow
 
 from engine.audio.browser import WAITING, BrowserSource
-from engine.bench.live import CHROMIUM
+from engine.bench.beside import CHROMIUM
 
 MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine" / "web"))
 from peers import serving
 from pretend import PretendShow
 
-from engine.bench.live import CHROMIUM
+from engine.bench.beside import CHROMIUM
 from engine.bench.renderer import swaying
 from engine.stage.frame import ShowFrame
 

@@ -18,7 +18,7 @@ from dancer import TOKENIZER, dance, danced
 from playwright.async_api import Browser, Page, async_playwright
 from pretend import PretendShow
 
-from engine.bench.live import CHROMIUM
+from engine.bench.beside import CHROMIUM
 from engine.config import load
 from engine.mqtt import MqttOutlet, messages
 from engine.web.server import Web

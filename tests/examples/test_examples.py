@@ -21,7 +21,7 @@ from brokers import outlet, show_frame, until
 from dancer import TOKENIZER, dance
 from playwright.async_api import async_playwright
 
-from engine.bench.live import CHROMIUM
+from engine.bench.beside import CHROMIUM
 from engine.mqtt import MqttOutlet, messages
 from xdancer.pose.layout import INDEX, JOINTS
 

@@ -84,6 +84,7 @@ def _stamina(args: argparse.Namespace) -> dict[str, Any]:
     if args.stamina < 1 or args.passes not in (None, 1, 2, 3, 4) or args.stride not in (1, 2, 3, 4):
         raise UserError("--stamina: 1 minute or more; --passes and --stride: 1 to 4")
     renderer = Renderer.from_pretrained(args.weights, tokenizer=args.tokenizer)
+    renderer.hurry()  # as a show does
     tokens, poses = danced(renderer.tokenizer, 0)
     return lasting(renderer, tokens, poses, args.stamina, args.passes or renderer.passes, args.stride)
 

@@ -15,7 +15,7 @@ from aioice import ice
 from peers import serving, until
 from pretend import PretendShow
 
-from engine.bench.live import free_port
+from engine.bench.beside import free_port
 from engine.config import WhipOutSettings
 from engine.web import whipout
 from engine.web.broadcast import Broadcast, Shape
