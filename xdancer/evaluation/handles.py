@@ -25,8 +25,9 @@ def sweep(
     choreographer: "Choreographer", tokenizer: "PoseTokenizer", corpus: Path, dances: list[Dance],
     songs: dict[str, Song], seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """The measured effect of `energy` on how much the body moves, of `temperature` on how far two seeds come apart, and
-    of `style` on how near the motion is to the training dances of that style."""
+    """The measured effect of `energy` on how much the body moves, of `temperature` on how various a dance is, how much
+    the body moves and how far two seeds come apart, and of `style` on how near the motion is to the training dances of
+    that style."""
     from tqdm import tqdm
 
     known = windows_by_style(corpus)
@@ -43,15 +44,22 @@ def sweep(
 
     plain = dance()
     energies = [float(np.mean([motion.energy(pose) for pose in dance(energy=value)])) for value in ENERGIES]
-    apart = []
+    scale = frechet.Scale.of(np.concatenate(list(known.values())))
+    various, moved, apart = [], [], []
     for value in TEMPERATURES:
-        pairs = zip(dance(temperature=value), dance(seed + 1, temperature=value), strict=True)
-        apart.append(float(np.mean([between(a, b) for a, b in pairs])))
+        first, second = dance(temperature=value), dance(seed + 1, temperature=value)
+        various.append(variety([*first, *second], scale))
+        moved.append(float(np.mean([motion.energy(pose) for pose in [*first, *second]])))
+        apart.append(float(np.mean([between(a, b) for a, b in zip(first, second, strict=True)])))
     styled = {style: dance(style=style) for style in styles}
     bar.close()
     return {
-        "energy": effect(ENERGIES, energies, "speed of the body, trunks a second"),
-        "temperature": effect(TEMPERATURES, apart, "distance of two seeds, trunks"),
+        "energy": [effect(ENERGIES, energies, "speed of the body, trunks a second")],
+        "temperature": [
+            effect(TEMPERATURES, various, "distance of two pieces of 5 s, deviations"),
+            effect(TEMPERATURES, moved, "speed of the body, trunks a second"),
+            effect(TEMPERATURES, apart, "distance of two seeds, trunks"),
+        ],
         "style": nearer(known, plain, styled),
     }
 
@@ -65,6 +73,13 @@ def effect(values: tuple[float, ...], measured: list[float], what: str) -> dict[
         "monotone": bool((np.diff(measured) > 0).all()),
         "span": measured[-1] / max(measured[0], 1e-9),
     }
+
+
+def variety(poses: list[np.ndarray], scale: frechet.Scale) -> float:
+    """Mean distance of the features of two pieces of 5 s of the same dance, root mean square over features, in
+    deviations of `scale`; mean over motions (T, 60, 3)."""
+    pieces = [scale(described(pose)) for pose in poses]
+    return float(np.mean([frechet.diversity(rows) / np.sqrt(rows.shape[1]) for rows in pieces]))
 
 
 def between(a: np.ndarray, b: np.ndarray) -> float:

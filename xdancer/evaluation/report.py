@@ -148,10 +148,10 @@ def _goals(result: dict[str, Any]) -> list[str]:
 def _handles(handles: dict[str, Any]) -> list[str]:
     lines = []
     for name in ("energy", "temperature"):
-        found = handles[name]
-        steps = ", ".join(f"{v:g}: {m:.3f}" for v, m in zip(found["values"], found["measured"], strict=True))
-        rises = "rises at every step" if found["monotone"] else "does NOT rise at every step"
-        lines.append(f"{name}: {found['what']}: {steps}; {rises}, {found['span']:.2f} x from end to end")
+        for found in handles[name]:
+            steps = ", ".join(f"{v:g}: {m:.3f}" for v, m in zip(found["values"], found["measured"], strict=True))
+            rises = "rises at every step" if found["monotone"] else "does NOT rise at every step"
+            lines.append(f"{name}: {found['what']}: {steps}; {rises}, {found['span']:.2f} x from end to end")
     for row in handles["style"]:
         lines.append(
             f"style {row['style']}: {row['plain']:.2f} deviations from its training dances without, "

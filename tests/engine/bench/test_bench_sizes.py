@@ -28,7 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_row_says_how_fast_it_is_and_where_the_time_goes(small: None) -> None:
     rows = [sizes.measured(Case("live", size), "cpu") for size in ((64, 64), (128, 128))]
     for row in rows:
-        assert row["frames_per_second"] > 0 < row["memory_mb"]
+        assert row["frames_per_second"] > 0 <= row["memory_mb"]
         reached = row["tflop_a_frame"] * row["frames_per_second"]
         assert row["share"] == pytest.approx(reached / row["device_tflops"])
         assert sum(row["parts"].values()) == pytest.approx(1)

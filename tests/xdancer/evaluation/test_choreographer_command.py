@@ -82,7 +82,7 @@ def test_what_the_handles_do(evaluate, place, monkeypatch):
     monkeypatch.setattr(handles, "TEMPERATURES", (0.5, 1.5))
     result = strict(evaluate(place / "corpus", "--handles", "--songs", "1", "--json"))
     found = result["handles"]
-    assert len(found["energy"]["measured"]) == 2 and found["temperature"]["measured"][0] > 0
+    assert len(found["energy"][0]["measured"]) == 2 and found["temperature"][2]["measured"][0] > 0
     assert {row["style"] for row in found["style"]} == {"salsa", "street"}
     assert all(name in report(result) for name in ("energy:", "temperature:", "style salsa:"))
 

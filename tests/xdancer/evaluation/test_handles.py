@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from evaluation_fixtures import standing, stepping, write_corpus
 
-from xdancer.evaluation.handles import between, effect, nearer, windows_by_style
+from xdancer.evaluation.frechet import Scale
+from xdancer.evaluation.handles import between, described, effect, nearer, variety, windows_by_style
 
 
 def test_an_effect_is_monotone_where_every_step_is_one_up():
@@ -18,6 +19,16 @@ def test_two_motions_apart_by_hand():
     other[:, 4] = 0
     other[:5, 5, 0] += 40  # of 120 joints seen in both, five are 100 px apart, the others 60
     assert between(standing(10), other) == pytest.approx((115 * 60 + 5 * 100) / 120 / 200)
+
+
+def test_the_variety_of_a_dance_is_how_far_its_pieces_are_from_each_other():
+    slow, quick = stepping(300, 0.5, 42.0, seed=3), stepping(300, 0.8, 90.0, seed=4)
+    scale = Scale(np.zeros(61), np.ones(61))
+    mixed, same = np.concatenate([slow[:150], quick[:150]]), np.concatenate([slow[:150], slow[:150]])
+    a, b = described(mixed)  # two windows: one distance
+    assert variety([mixed], scale) == pytest.approx(np.sqrt(np.mean((a - b) ** 2)))
+    assert variety([same], scale) < variety([mixed], scale) / 2
+    assert variety([same, mixed], scale) == pytest.approx((variety([same], scale) + variety([mixed], scale)) / 2)
 
 
 def test_a_dance_like_those_of_its_style_is_nearer_to_them(tmp_path):
