@@ -4,7 +4,8 @@ known; with `--recordings` where they are not (`recordings.py`).
 Protocol: MIDI songs with drums and a constant 4/4, rendered to audio, the synthesiser's delay taken off. Reference
 beats are quarter notes folded by powers of two into 75 to 150 BPM; where a song had to be folded the better phase
 counts. Downbeats: every fourth folded beat, the bar line first; where a song was folded the better of the bars that
-hold it. The first 8 s count for nobody. Figures are mir_eval's: F at +-70 ms and AMLt, means over songs.
+hold it. The first 8 s count for nobody. Figures are mir_eval's: F at +-70 ms and AMLt, means over songs. Beside them
+the median of how many seconds into a song the first of IN_A_ROW beats in a row is on the reference's.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from xdancer.music.frame import SAMPLE_RATE
 from xdancer.music.offline import track_offline, track_online
 
 START = 8.0  # seconds that do not count
+IN_A_ROW, NEAR = 4, 0.07  # beats within so many seconds of the reference's: locked
 ON_GRID = 0.9  # share of onsets that must lie on the grid
 PEER_RATE, PEER_WINDOW, PEER_HOP = 44_100, 1_024, 512  # aubio's own defaults
 
@@ -122,7 +124,20 @@ def judge(found: dict[str, Any], song: Song, seconds: float) -> dict[str, float]
         "f": f_measure(best, beats),
         "amlt": max(amlt(reference, beats) for reference in options),
         "downbeat_f": max(f_measure(reference, downbeats) for reference in bars),
+        "locked_s": min(locked(reference, np.asarray(found["beats"]), end) for reference in song.references()),
     }
+
+
+def locked(reference: np.ndarray, beats: np.ndarray, end: float) -> float:
+    """Seconds from the first of the reference's beats to the first of IN_A_ROW `beats` in a row that are on them; to
+    the `end` where none are."""
+    first = float(reference[0])
+    beats = beats[(beats >= first - NEAR) & (beats <= end)]
+    close = np.abs(beats[:, None] - reference[None]).min(axis=1) <= NEAR
+    for k in range(len(close) - IN_A_ROW + 1):
+        if close[k : k + IN_A_ROW].all():
+            return max(0.0, float(beats[k]) - first)
+    return end - first
 
 
 def bar_references(song: Song) -> list[np.ndarray]:
@@ -171,6 +186,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     for name in dict.fromkeys(r["tracker"] for r in rows):
         mine = [r for r in rows if r["tracker"] == name]
         out[name] = {key: float(np.mean([r[key] for r in mine])) for key in ("f", "amlt", "downbeat_f")}
+        out[name]["locked_s"] = float(np.median([r["locked_s"] for r in mine]))
         out[name]["songs"] = len(mine)
     return out
 
@@ -185,9 +201,13 @@ def report(result: dict[str, Any]) -> str:
         songs = next(iter(trackers.values()))["songs"]
         title = "drums and a constant 4/4" if name == "4/4" else "other metres, or no drums"
         lines.append(
-            f"{int(songs)} {result['split']} songs, {title}".ljust(48) + f"{'F':>7}{'AMLt':>7}{'downbeat F':>12}"
+            f"{int(songs)} {result['split']} songs, {title}".ljust(48)
+            + f"{'F':>7}{'AMLt':>7}{'downbeat F':>12}{'locked, s':>11}"
         )
         for tracker, figures in trackers.items():
-            lines.append(f"  {tracker:46}{figures['f']:7.3f}{figures['amlt']:7.3f}{figures['downbeat_f']:12.3f}")
+            scores = (
+                f"{figures['f']:7.3f}{figures['amlt']:7.3f}{figures['downbeat_f']:12.3f}{figures['locked_s']:11.1f}"
+            )
+            lines.append(f"  {tracker:46}{scores}")
     lines.append(f"demo track, online: F {result['demo']['f']:.3f}, downbeat F {result['demo']['downbeat_f']:.3f}")
     return "\n".join(lines)

@@ -21,7 +21,7 @@ def found(times: np.ndarray, downbeats: np.ndarray | None = None) -> dict[str, o
 def test_the_grid_itself_is_perfect() -> None:
     s = song(120.0)
     judged = beats.judge(found(s.quarters_s, s.downbeats_s), s, 100.0)
-    assert judged == {"f": 1.0, "amlt": 1.0, "downbeat_f": 1.0}
+    assert judged == {"f": 1.0, "amlt": 1.0, "downbeat_f": 1.0, "locked_s": 0.0}
 
 
 def test_off_beats_have_no_f_but_an_allowed_metrical_level() -> None:
@@ -60,7 +60,8 @@ def test_the_first_eight_seconds_count_for_nobody() -> None:
 
 
 def test_no_beats_are_no_error() -> None:
-    assert beats.judge(found(np.zeros(0)), song(120.0), 100.0) == {"f": 0.0, "amlt": 0.0, "downbeat_f": 0.0}
+    judged = beats.judge(found(np.zeros(0)), song(120.0), 100.0)
+    assert judged == {"f": 0.0, "amlt": 0.0, "downbeat_f": 0.0, "locked_s": 99.6}  # the last quarter and 0.1 s
 
 
 def test_librosa_finds_the_beats_of_strokes() -> None:
@@ -72,7 +73,15 @@ def test_librosa_finds_the_beats_of_strokes() -> None:
 
 
 def test_the_report_has_a_line_for_each_tracker() -> None:
-    row = {"song": "a", "group": "4/4", "tempo": 100.0, "f": 0.5, "amlt": 0.25, "downbeat_f": 0.125}
+    row = {"song": "a", "group": "4/4", "tempo": 100.0, "f": 0.5, "amlt": 0.25, "downbeat_f": 0.125, "locked_s": 3.0}
     groups = {"4/4": beats.summary([{**row, "tracker": "x"}, {**row, "tracker": "y", "f": 1.0}])}
     text = beats.report({"split": "val", "groups": groups, "demo": {"f": 1.0, "downbeat_f": 1.0}})
     assert [line.split()[:2] for line in text.splitlines()[1:3]] == [["x", "0.500"], ["y", "1.000"]]
+
+
+def test_a_tracker_is_locked_where_four_beats_in_a_row_are_right() -> None:
+    grid = np.arange(2.0, 60.0, 0.5)
+    wrong = [3.2, 4.0, 4.5, 5.0, 5.3]  # three in a row are chance
+    assert beats.locked(grid, np.array([*wrong, *grid[grid >= 7.0]]), 60.0) == pytest.approx(7.0 - 2.0)
+    assert beats.locked(grid, np.array([*wrong, *grid[grid >= 7.0][::2]]), 60.0) == pytest.approx(5.0)
+    assert beats.locked(grid, grid + 0.2, 60.0) == beats.locked(grid, np.array([]), 60.0) == 58.0
