@@ -9,7 +9,8 @@ something else: whether the pictures stay as they were.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from xdancer.renderer.diffusion.renderer import load
 from xdancer.renderer.diffusion.schedules import LEVELS, ONCE, WINDOW, windows
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.renderer.darkroom import Darkroom
-from xdancer.training.renderer.samples import drawn, rolled
+from xdancer.training.renderer.samples import Reference, drawn, moved_to, rolled
 from xdancer.training.renderer.scenes import Scene, Scenes, gathered
 
 FRAMES = 2 * WINDOW  # drawn of each scene, so that the live window rolls
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", default="live", help="the one it was trained with (default: the shipped one)")
     parser.add_argument("--scenes", type=int, default=12, help="how many scenes to draw (default 12)")
     parser.add_argument("--frames", type=int, default=FRAMES, help=f"of each scene, k x {WINDOW} (default {FRAMES})")
+    parser.add_argument("--ways", metavar="LIST", help=f"only these of {', '.join(WAYS)}; seams alone need few")
     parser.add_argument("--steps", type=int, default=20, help="steps of the offline schedule (default 20)")
     parser.add_argument("--limbs", action="store_true", help="limb error by MediaPipe too (extra `pose`)")
     parser.add_argument("--stamina", type=int, metavar="MINUTES", help="draw a minute of dance so many times instead")
@@ -66,15 +68,21 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise UserError("--scenes and --steps: at least 1 of each")
     if args.frames < FRAMES or args.frames % WINDOW:
         raise UserError(f"--frames: a multiple of {WINDOW}, {FRAMES} or more")
+    ways = tuple(args.ways.split(",")) if args.ways else WAYS
+    unknown = next((way for way in ways if way not in WAYS), None)
+    if unknown is not None:
+        raise UserError(f"--ways: no way {unknown!r}; there are {', '.join(WAYS)}")
     model, vocabulary, passes = load(weights.find("renderer", args.weights))
     tokenizer = PoseTokenizer.from_pretrained(args.tokenizer)
     if vocabulary not in ("", tokenizer.vocabulary):
         raise UserError(f"{args.weights}: trained with another tokenizer than {tokenizer.name}; name it by --tokenizer")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     best = "one pass" if passes == 1 else "live"
+    if args.strips and best not in ways:
+        raise UserError(f"--strips: shows {best!r}, which --ways leaves out")
     scenes = Scenes(args.corpus, "val", args.frames, tokenizer, seed=20_000, strides=(1,))
     detector = MediaPipeDetector() if args.limbs else None
-    return evaluate(model.to(device), scenes, args.scenes, args.steps, args.strips, best, detector)
+    return evaluate(model.to(device), scenes, args.scenes, args.steps, args.strips, best, detector, ways)
 
 
 def _stamina(args: argparse.Namespace) -> dict[str, Any]:
@@ -117,10 +125,10 @@ def _minutes(result: dict[str, Any]) -> list[str]:
 @torch.no_grad()
 def evaluate(
     model: DiffusionModel, scenes: Scenes, count: int, steps: int = 20, strips: Path | None = None, best: str = "live",
-    detector: PoseDetector | None = None,
+    detector: PoseDetector | None = None, ways: Sequence[str] = WAYS,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores of `count` scenes by each of WAYS, and film strips of the first six by the `best` of them; with a detector
-    also where it finds limbs, in the truth as well."""
+    """Scores of `count` scenes by each of the `ways`, and film strips of the first six by the `best` of them; with a
+    detector also where it finds limbs, in the truth as well."""
     device = next(model.parameters()).device
     darkroom = Darkroom(scenes.wardrobe, *model.shape.size, device)
     surfaces = Darkroom(scenes.wardrobe, *model.shape.size, device, fine=1)
@@ -138,17 +146,17 @@ def evaluate(
         reference, true, mask = pictures[0, :1], pictures[0, 1:], person[0, 1:, 0].cpu().numpy()
         told, placed = scene["tokens"][0], scene["poses"][0]
         posed = (reference, scene["posed"].to(device))
-        moved = model.carried(model.look(*posed), scene["poses"].to(device))
-        made = {
-            "offline": drawn(model, posed, told, placed, steps, number),
-            "live": rolled(model, posed, told, placed, number),
-            "one pass": rolled(model, posed, told, placed, number, levels=1, chunk=ONCE),
-            "true joints": rolled(model, posed, told, scene["truth"][0], number, levels=1, chunk=ONCE),
-            "coded": model.autoencoder.decode(model.autoencoder.encode(true)),
-            **({"carried": moved.pictures[0]} if moved is not None else {}),
-            "exact": _carried_exactly(surfaces, scene, reference),
-            "reference": reference.expand_as(true),
+        makers: dict[str, Callable[[], torch.Tensor | None]] = {
+            "offline": partial(drawn, model, posed, told, placed, steps, number),
+            "live": partial(rolled, model, posed, told, placed, number),
+            "one pass": partial(rolled, model, posed, told, placed, number, levels=1, chunk=ONCE),
+            "true joints": partial(rolled, model, posed, told, scene["truth"][0], number, levels=1, chunk=ONCE),
+            "coded": partial(_coded, model, true),
+            "carried": partial(_carried, model, posed, placed),
+            "exact": partial(_carried_exactly, surfaces, scene, reference),
+            "reference": partial(reference.expand_as, true),
         }
+        made = {way: frames for way in ways if (frames := makers[way]()) is not None}
         seen = to_pictures(true)
         for way, frames in made.items():
             scores[way].append(score(seen, to_pictures(frames), mask, joins.get(way, ())))
@@ -163,9 +171,20 @@ def evaluate(
         strips.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(strips), np.concatenate(rows)[..., ::-1])
     drawn_by = {way: all_ for way, all_ in scores.items() if all_}  # a renderer without a body carries nothing
-    ways = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in drawn_by.items()}
+    means = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in drawn_by.items()}
     found = {"limbs": {way: summed(each) for way, each in limbs.items() if each}} if detector else {}
-    return {"scenes": count, "frames": scenes.frames, "steps": steps, "ways": ways, **found}
+    return {"scenes": count, "frames": scenes.frames, "steps": steps, "ways": means, **found}
+
+
+def _coded(model: DiffusionModel, true: torch.Tensor) -> torch.Tensor:
+    parts = true.split(WINDOW)
+    return torch.cat([model.autoencoder.decode(model.autoencoder.encode(part)) for part in parts])
+
+
+def _carried(model: DiffusionModel, posed: Reference, poses: torch.Tensor) -> torch.Tensor | None:
+    """The reference as it is moved to the poses (F, 60, 3): (F, 3, H, W); None for a renderer that moves nothing."""
+    moved = moved_to(model, model.look(*posed), poses.to(posed[0].device))
+    return moved.pictures if moved is not None else None
 
 
 def _carried_exactly(darkroom: Darkroom, scene: Scene, reference: torch.Tensor) -> torch.Tensor:
@@ -174,7 +193,8 @@ def _carried_exactly(darkroom: Darkroom, scene: Scene, reference: torch.Tensor) 
     places, there = darkroom.surfaces(scene)
     shown = torch.where(there > 0, CERTAIN, -CERTAIN)
     cutout = cut_out(reference, Surface(shown[:, 0], places[:, 0]))
-    return carried(cutout, Surface(shown[:, 1:], places[:, 1:]))[0][0]
+    parts = zip(shown[:, 1:].split(WINDOW, dim=1), places[:, 1:].split(WINDOW, dim=1), strict=True)
+    return torch.cat([carried(cutout, Surface(*part))[0][0] for part in parts])
 
 
 def score(true: np.ndarray, made: np.ndarray, person: np.ndarray, joins: Sequence[int] = ()) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from engine.bench.live import offsets, summed
 from engine.bench.onbeat import STEP, beats_heard, picture_delay, verdict
 from xdancer.music.demo import BEAT, demo_track
 from xdancer.music.frame import SAMPLE_RATE
@@ -31,3 +32,11 @@ def test_a_pictures_delay_is_counted_from_when_it_was_due() -> None:
     due = 1000 + np.arange(60) * 100 / 3
     shown = np.stack([4e9 + np.arange(60) * 3000, due + np.tile([20.0, 0.0, 7.0], 20), due + 80], axis=1)
     np.testing.assert_allclose(picture_delay(shown), 0.08, atol=1e-9)
+
+
+def test_flashes_are_held_against_the_nearest_click_and_viewers_against_all() -> None:
+    clicks = np.array([1000.0, 1500.0, 2000.0])
+    early, late = offsets(clicks, clicks[1:] - 10), offsets(clicks, clicks + 30)
+    np.testing.assert_allclose(early, [-10, -10])
+    said = summed([early, late])
+    assert (said["pairs"], said["median_ms"], said["biases_ms"]) == (5, 30.0, [-10.0, 30.0])

@@ -67,8 +67,13 @@ class Moved:
 
     @classmethod
     def stacked(cls, some: Sequence["Moved"]) -> "Moved":
+        return cls.joined([m[None] for m in some])
+
+    @classmethod
+    def joined(cls, some: Sequence["Moved"]) -> "Moved":
+        """One after the other along the first axis."""
         parts = zip(*((m.maps, m.pictures, m.away) for m in some), strict=True)
-        return cls(*(torch.stack(part) for part in parts))
+        return cls(*(torch.cat(part) for part in parts))
 
 
 def recognised(body: BodyNetwork, pictures: Tensor, poses: Tensor) -> Surface:

@@ -17,6 +17,7 @@ from xdancer.training.renderer.rasteriser import Hits, rasterise
 from xdancer.training.renderer.scenes import DRAWN, Scene, Wardrobe
 from xdancer.training.renderer.skinning import skinned
 
+PART = 32  # frames that are drawn at once: a long scene would not fit in the memory
 WRAP = 0.35  # how far light reaches round an edge
 
 
@@ -146,8 +147,15 @@ class Darkroom:
 
 def _each(scenes: Scene, make: Callable[[Scene], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     """What is made of each of scenes gathered (B, ...), gathered again."""
-    made = [make({k: v[i] for k, v in scenes.items()}) for i in range(len(scenes["skin"]))]
+    made = [_parted({k: v[i] for k, v in scenes.items()}, make) for i in range(len(scenes["skin"]))]
     return tuple(torch.stack(parts) for parts in zip(*made, strict=True))
+
+
+def _parted(scene: Scene, make: Callable[[Scene], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+    """What is made of a scene, PART of its frames at a time."""
+    frames = len(scene["rotations"])
+    made = [make(scene | {k: scene[k][first : first + PART] for k in DRAWN}) for first in range(0, frames, PART)]
+    return tuple(torch.cat(parts) for parts in zip(*made, strict=True))
 
 
 def _pixels(seen: Tensor, lens: Tensor, scale: float) -> Tensor:

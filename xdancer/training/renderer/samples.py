@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.autoencoder import REACH
 from xdancer.renderer.diffusion.carry import Moved, recognised
-from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
+from xdancer.renderer.diffusion.model import DiffusionModel, Sight, to_pictures
 from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW, Denoise, Rolling, offline
 from xdancer.training.renderer.scenes import Scene, all_poses
 
@@ -106,17 +106,24 @@ def prepared(
     picture, posed = reference
     device, (height, width) = picture.device, (side // REACH for side in picture.shape[-2:])
     sight, tokens, poses = model.look(picture, posed.to(device)), tokens.to(device), poses.to(device)
-    moved = model.carried(sight, poses[None])
+    moved = moved_to(model, sight, poses)
 
     def denoise(latents: Tensor, timesteps: Tensor, frames: Sequence[int]) -> Tensor:
         here = slice(frames[0], frames[-1] + 1)
-        maps_of = moved.maps[:, here] if moved is not None else None
+        maps_of = moved.maps[None, here] if moved is not None else None
         maps = model.lead(tokens[None, here], poses[None, here], height, width, maps_of)
         return model.predict(latents[None], timesteps[None], maps, sight, maps_of)[0].float()
 
     shape = (len(poses), model.shape.unet.latent, height, width)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device)
-    return denoise, noise, moved[0] if moved is not None else None
+    return denoise, noise, moved
+
+
+def moved_to(model: DiffusionModel, sight: Sight, poses: Tensor) -> Moved | None:
+    """The reference carried to poses (T, 60, 3), some frames at a time; None where its own pose is not known."""
+    parts = [model.carried(sight, poses[None, k : k + WINDOW]) for k in range(0, len(poses), WINDOW)]
+    there = [part[0] for part in parts if part is not None]
+    return Moved.joined(there) if there else None
 
 
 def painted(model: DiffusionModel, latents: Tensor, moved: Moved | None) -> Tensor:

@@ -164,6 +164,17 @@ def test_people_are_where_their_joints_are(corpus: Path, tokenizer: PoseTokenize
     assert (pictures[:, 1] - pictures[:, 2])[both.expand(-1, 3, -1, -1)].abs().max() == 0
 
 
+def test_a_long_scene_is_drawn_in_parts_as_it_would_be_at_once(
+    corpus: Path, tokenizer: PoseTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes = Scenes(corpus, "train", 3, tokenizer)
+    room, batch = Darkroom(scenes.wardrobe, 56, 32, CPU), gathered([scenes[0], scenes[1]])
+    whole = [*room.draw(batch), *room.surfaces(batch)]
+    monkeypatch.setattr("xdancer.training.renderer.darkroom.PART", 3)  # of four frames
+    for a, b in zip(whole, [*room.draw(batch), *room.surfaces(batch)], strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_meshes_come_back_as_they_were_packed(corpus: Path, tmp_path: Path) -> None:
     path = next((corpus / "meshes").glob("*.npz"))
     mesh = meshes.load(path)

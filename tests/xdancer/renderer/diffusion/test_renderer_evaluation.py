@@ -77,6 +77,13 @@ def test_the_command_reports_on_held_out_people(
     assert result["ways"]["exact"]["psnr"] > result["ways"]["reference"]["psnr"]
     assert [way for way, row in result["ways"].items() if "seams" in row] == ["offline", "live", "one pass"]
     assert strips.exists() and "PSNR" in report(result)
+    few = [*command[:-3], "--ways", "one pass,live", "--json"]
+    assert main(few) == 0
+    again = json.loads(capsys.readouterr().out)["ways"]
+    assert again == {way: result["ways"][way] for way in ("one pass", "live")}
+    for wrong in (["--ways", "onepass"], ["--ways", "coded", "--strips", str(strips)]):
+        assert main([*command[:-3], *wrong]) == 2
+    assert "no way 'onepass'" in capsys.readouterr().err
     assert main([*command, "--frames", "40"]) == 2
     assert "a multiple of 16" in capsys.readouterr().err
     assert main([*command[:5], "--tokenizer", "live"]) == 2
