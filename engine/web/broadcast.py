@@ -23,12 +23,14 @@ from engine.web.rungs import RUNGS
 log = logging.getLogger(__name__)
 
 QUEUE = 16  # frames that wait for a viewer who does not read; then it skips to the next key frame
-BACKLOG = 4  # frames that may wait for the encoder; further ones are left out
+# Frames that may wait for the encoder; further ones are left out. A studio that takes over makes all at once that are
+# not due yet, and of sound, which costs next to nothing, none may be missing.
+PICTURES_WAIT, SOUND_WAITS = 8, 64
 KEY_SPACING = 0.5  # seconds between key frames, however many ask
 SETTLE = 0.03  # seconds after its due time that a frame leaves: sound is in packets that end up to a frame later
 ORIGIN = 0.2  # seconds added to every media time, since Opus begins a little before its first sample
 RATE_WINDOW = 1.0  # seconds over which a channel's bitrate is smoothed
-AT_ONCE = 4  # viewers that are sent a frame before the event loop looks after anything else
+AT_ONCE = 2  # viewers that are sent a frame before the event loop looks after anything else: 4 hold it up for 10 ms
 
 
 class Channel:
@@ -37,6 +39,7 @@ class Channel:
     def __init__(self, codec: str, rung: int, size: tuple[int, int], bitrate: int) -> None:
         self.codec, self.rung = codec, rung
         self.tracks: set[PacketTrack] = set()
+        self.room = SOUND_WAITS if codec == "opus" else PICTURES_WAIT
         self.waiting = self.left_out = 0
         self.rate = 0.0
         self.latency = Window()  # of the encoding
@@ -244,7 +247,7 @@ class Broadcast:
         for channel in self._channels.values():
             if not channel.tracks or (channel.codec == "opus" and frame.early):  # the room has heard it by then
                 continue
-            if channel.waiting >= BACKLOG:
+            if channel.waiting >= channel.room:
                 channel.left_out += 1
                 continue
             channel.waiting += 1

@@ -54,6 +54,20 @@ async def test_many_viewers_cost_one_encoding(monkeypatch: pytest.MonkeyPatch) -
     shared.close()
 
 
+async def test_what_a_studio_makes_at_once_when_it_takes_over_is_sent_and_of_sound_all() -> None:
+    show, shared = PretendShow(), Broadcast(Shape(64, 64))
+    sound, video = shared.track("audio"), shared.track("video")
+    shared.join(sound, "opus")
+    shared.join(video, "vp8")
+    for index in range(8):  # a quarter of a second, all that is not due yet
+        shared.made(show.frame(index, due=0.0))
+    assert [(await taken(video)).key for _ in range(8)] == [True] + 7 * [False]
+    for index in range(8, 48):
+        shared.made(show.frame(index, due=0.0))
+    assert shared.stats()["encode_skipped"] == 40 - 8  # pictures; no sound
+    shared.close()
+
+
 async def test_a_viewer_who_does_not_read_skips_to_the_next_key_frame() -> None:
     shared = Broadcast(Shape(64, 64))
     track = shared.track("video")
