@@ -1,26 +1,36 @@
 """What benches start beside themselves: a process, a show, a browser that looks at it."""
 
 import contextlib
+import multiprocessing
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from xdancer.errors import UserError
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+T = TypeVar("T")
 START_MOST = 90.0  # seconds until a show that does not begin is given up
 SETTLE = 8.0  # seconds that a browser takes to line up sound and picture; not counted
 CHROMIUM = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
 ]  # fmt: skip
+
+
+def apart(work: Callable[..., T], *args: object) -> T:
+    """What `work(*args)` returns or raises, in a process of its own, whose memory nobody else has used. Raises
+    BrokenProcessPool where the system ends it."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *args).result()
 
 
 def free_port() -> int:

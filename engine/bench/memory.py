@@ -1,13 +1,13 @@
 """How much memory the diffusion renderer takes: a process of its own for each resolution and schedule."""
 
-import multiprocessing
 import resource
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from engine.bench.beside import apart
 
 SMALL, MIDDLE, LARGE = (224, 128), (448, 256), (896, 512)
 
@@ -28,15 +28,9 @@ CASES = (
 
 def measured() -> list[dict[str, Any]]:
     """For each of CASES, the live size with random weights: MB resident at most, beyond what torch takes by itself."""
-    rows = []
-    for case in CASES:
-        parent, child = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=_measure, args=(child, case))
-        process.start()
-        child.close()
-        rows.append({"size": list(case.size), "passes": case.levels, "sharp": case.sharp, "resident_mb": parent.recv()})
-        process.join()
-    return rows
+    return [
+        {"size": list(c.size), "passes": c.levels, "sharp": c.sharp, "resident_mb": apart(_measured, c)} for c in CASES
+    ]
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
@@ -50,7 +44,7 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
     return out
 
 
-def _measure(pipe: Connection, case: Case) -> None:
+def _measured(case: Case) -> float:
     import torch
 
     from engine.painter.pace import Setting
@@ -70,7 +64,7 @@ def _measure(pipe: Connection, case: Case) -> None:
     for _ in range(setting.levels + 2):  # until the window rolls
         rows = rng.integers(0, CODEBOOK_SIZE, (setting.chunk, N_PARTS, TOKENS_PER_PART))
         stream.step(rows.astype(np.int16))
-    pipe.send(most_mb() - before)
+    return most_mb() - before
 
 
 def most_mb() -> float:

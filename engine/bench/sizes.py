@@ -3,15 +3,15 @@ new frames a second by the rolling window of four passes, the share of what the 
 memory. Each case has a process of its own."""
 
 import argparse
-import multiprocessing
 import time
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from engine.bench.beside import apart
 from engine.bench.memory import LARGE, MIDDLE, SMALL, most_mb
 from xdancer.errors import UserError
 
@@ -43,18 +43,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("bench sizes: --device cuda: PyTorch finds no GPU here; leave the option out")
-    rows = []
-    for case in CASES[args.device]:
-        parent, child = multiprocessing.Pipe()
-        process = multiprocessing.get_context("spawn").Process(target=_measure, args=(child, case, args.device))
-        process.start()
-        child.close()
-        try:
-            rows.append(parent.recv())
-        except EOFError:  # the system ended it
-            rows.append({"name": case.name, "size": list(case.size), "failed": "too little memory"})
-        process.join()
-    return {"device": args.device, "rows": rows}
+    return {"device": args.device, "rows": [_row(case, args.device) for case in CASES[args.device]]}
+
+
+def _row(case: Case, device: str) -> dict[str, Any]:
+    from engine.painter.models import short_of_memory
+
+    try:
+        return apart(measured, case, device)
+    except (BrokenProcessPool, MemoryError, RuntimeError) as error:
+        if not (isinstance(error, BrokenProcessPool) or short_of_memory(error)):
+            raise
+        return {"name": case.name, "size": list(case.size), "failed": "too little memory"}
 
 
 def report(result: dict[str, Any]) -> str:
@@ -76,17 +76,6 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _measure(pipe: Connection, case: Case, device: str) -> None:
-    import torch
-
-    try:
-        pipe.send(measured(case, device))
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) and "memory" not in str(error):
-            raise
-        pipe.send({"name": case.name, "size": list(case.size), "failed": "too little memory"})
-
-
 def measured(case: Case, device: str) -> dict[str, Any]:
     """One row: new frames a second (float, clock time), TFLOP a new frame, share (0 to 1) of `device_tflops` that is
     reached, MB at most beyond what torch takes by itself, shares of the time by part and by kind of operation."""
@@ -99,7 +88,7 @@ def measured(case: Case, device: str) -> dict[str, Any]:
     dtype = torch.float16 if device == "cuda" else torch.float32
     ability = _ability(device, dtype)
     before = most_mb()
-    draw, parts = _drawing(_model(case), case, device)
+    draw, parts = _drawing(_model(case).to(device, dtype), case, device)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
     with FlopCounterMode(display=False) as counter, profile(activities=activities) as profiled:
         began = time.perf_counter()
@@ -114,7 +103,8 @@ def measured(case: Case, device: str) -> dict[str, Any]:
         seconds = (time.perf_counter() - began) / REPEATS[device]
     shares = {part: spent / sum(parts.values()) for part, spent in parts.items()}
     clock = "self_device_time_total" if device == "cuda" else "self_cpu_time_total"
-    spent = {event.key.removeprefix("aten::"): getattr(event, clock) for event in profiled.key_averages()}
+    operations = [event for event in profiled.key_averages() if event.key.startswith("aten::")]
+    spent = {event.key.removeprefix("aten::"): getattr(event, clock) for event in operations}
     whole = sum(spent.values())
     most = sorted(spent, key=lambda kind: -spent[kind])[:KINDS]
     chunk = WINDOW // LEVELS
@@ -136,10 +126,9 @@ def _drawing(model: "DiffusionModel", case: Case, device: str) -> tuple[Callable
     from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW
     from xdancer.tokenizer import PoseTokenizer
 
-    dtype = torch.float16 if device == "cuda" else torch.float32
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (*case.size, 3), dtype=np.uint8)
-    renderer = Renderer(model.to(device, dtype), picture, PoseTokenizer.from_pretrained("live"))
+    renderer = Renderer(model, picture, PoseTokenizer.from_pretrained("live"))
     renderer.hurry()
     tokens = rng.integers(0, CODEBOOK_SIZE, (WINDOW, N_PARTS, TOKENS_PER_PART)).astype(np.int16)
     poses = renderer.tokenizer.decode(tokens)
