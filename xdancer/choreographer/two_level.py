@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xdancer.choreographer import inputs, plan
+from xdancer.choreographer.build import Build
 from xdancer.choreographer.footing import planted
 from xdancer.choreographer.stream import DanceStream, drawn
 from xdancer.music.frame import BeatState, MusicFrame
@@ -59,6 +60,7 @@ class TwoLevelStream(DanceStream):
         # The last few: as many as the tokenizer's encoder looks back.
         self._poses = np.repeat(pose, max(self._model.tokenizer.runtime.encoder_field - 1, 2), axis=0)
         self._reached = self._begun = inputs.places(pose[0])  # by the last frame; and where the plan began
+        self._build = Build(pose[0])
 
     def _make(self, heard: np.ndarray, beat: BeatState, lead: int) -> np.ndarray:
         """The next token row (30,)."""
@@ -78,17 +80,18 @@ class TwoLevelStream(DanceStream):
         self._before, self._last = self._runtime.codes.latents(row)[0], row
         pose = self._limbs.decode(row.reshape(1, N_PARTS, TOKENS_PER_PART))
         self._poses = np.concatenate([self._poses[1:], pose])
+        self._build.push(pose[0])
         self._past[self._row % len(self._past)] = row
         self._row += 1
 
     def _led(self, foretold: np.ndarray) -> np.ndarray:
-        """The foretold pose (60, 3) on its way to the plan's, the standing foot staying where it stands."""
+        """The foretold pose (60, 3) on its way to the plan's, as tall as ever, the standing foot where it stands."""
         places = inputs.places(foretold)
         if self._plan is not None:
             target = self._runtime.plans.places(self._plan)[0]
             led = plan.led(places, self._begun, target, self._half, self._part, self._sampling["pull"])
             places = np.where(foretold[:, 2:] > 0, led, places).astype(np.float32)
-        pose = planted(inputs.posed(places, foretold[:, 2]), self._poses[-1])
+        pose = planted(self._build.kept(inputs.posed(places, foretold[:, 2])), self._poses[-1])
         self._reached = inputs.places(pose)
         return pose
 

@@ -1,0 +1,87 @@
+"""The build: foreshortening is no change of it, growth is, and that goes back."""
+
+import numpy as np
+import pytest
+
+from xdancer.choreographer import build
+from xdancer.choreographer.build import Build
+from xdancer.pose.layout import INDEX
+
+ANKLE, NECK = INDEX["right_ankle"], INDEX["neck"]
+
+
+def standing(scale: float = 1.0) -> np.ndarray:
+    """A body (60, 3) without hands or face, about its foot so many times as large."""
+    pose = np.zeros((60, 3), np.float32)
+    for name, x, y in [
+        ("neck", 256, 200), ("right_hip", 240, 300), ("left_hip", 272, 300), ("right_knee", 238, 380),
+        ("right_ankle", 236, 461), ("left_knee", 274, 380), ("left_ankle", 276, 460), ("left_shoulder", 290, 205),
+        ("left_elbow", 300, 260), ("left_wrist", 320, 300),
+    ]:  # fmt: skip
+        pose[INDEX[name]] = x, y, 0.9
+    pose[:, :2] = np.where(pose[:, 2:] > 0, pose[ANKLE, :2] + scale * (pose[:, :2] - pose[ANKLE, :2]), 0)
+    return pose
+
+
+def seen(*poses: np.ndarray, frames: int = build.FIRST) -> Build:
+    """Each of the poses for so many frames."""
+    dance = Build(poses[0])
+    for pose in poses:
+        for _ in range(frames):
+            dance.push(pose)
+    return dance
+
+
+def test_growth_is_found() -> None:
+    assert seen(standing()).grown == pytest.approx(0, abs=build.STEP)
+    assert seen(standing(), standing(1.05)).grown == pytest.approx(np.log(1.05), abs=2 * build.STEP)
+    assert seen(standing(), standing(0.95)).grown == pytest.approx(np.log(0.95), abs=2 * build.STEP)
+
+
+def test_an_arm_that_points_at_the_camera_is_no_shorter() -> None:
+    bent = standing()
+    bent[INDEX["left_wrist"], :2] = bent[INDEX["left_elbow"], :2] + 2
+    dance = seen(standing())
+    for frame in range(900):
+        dance.push(bent if frame % 4 else standing())  # a quarter of the time it is seen at length
+    assert abs(dance.grown) < 2 * build.STEP
+
+
+def test_what_grew_goes_back_about_the_foot() -> None:
+    dance, pose = seen(standing(), standing(1.05)), standing(1.05)
+    made = dance.kept(pose)
+    share = build.BACK * dance.grown
+    np.testing.assert_array_equal(made[ANKLE], pose[ANKLE])
+    np.testing.assert_allclose(made[NECK, :2], pose[NECK, :2] - share * (pose[NECK, :2] - pose[ANKLE, :2]), rtol=1e-6)
+    np.testing.assert_array_equal(made[:, 2], pose[:, 2])
+    np.testing.assert_array_equal(made[pose[:, 2] == 0], 0)
+
+
+def test_a_dancer_that_creeps_away_is_brought_back() -> None:
+    """A body that grows by a two-thousandth a second is off by 2 % at most, where it would be by 16."""
+    dance, size = Build(standing()), 1.0
+    for _ in range(300 * 30):
+        pose = standing(size * (1 + 0.0005 / 30))
+        kept = dance.kept(pose)
+        dance.push(kept)
+        size = float(np.ptp(kept[kept[:, 2] > 0, 1]) / np.ptp(standing()[standing()[:, 2] > 0, 1]))
+    assert abs(size - 1) < 0.02
+
+
+def test_of_a_build_that_nobody_has_seen_nothing_is_asked() -> None:
+    nobody = np.zeros((60, 3), np.float32)
+    dance = seen(nobody)
+    assert dance.grown == 0
+    np.testing.assert_array_equal(dance.kept(nobody), nobody)
+    feet = seen(standing(), standing(1.05))
+    pose = standing(1.05)
+    pose[[INDEX["right_ankle"], INDEX["left_ankle"]]] = 0
+    np.testing.assert_array_equal(feet.kept(pose), pose)
+
+
+def test_a_limb_that_comes_into_view_counts_from_then_on() -> None:
+    hidden = standing()
+    hidden[INDEX["left_wrist"]] = 0
+    dance = seen(hidden)
+    dance.push(standing())
+    assert dance.grown == pytest.approx(0, abs=build.STEP)
