@@ -8,10 +8,8 @@ slowly, from the whole figure, about the foot it stands on.
 
 import numpy as np
 
-from xdancer.pose.layout import BODY_BONES, FPS, INDEX
+from xdancer.pose.layout import ANKLES, FPS, LIMB_BONES
 
-ANKLES = np.array([INDEX["right_ankle"], INDEX["left_ankle"]])
-LIMBS = np.array([bone for bone in BODY_BONES if max(bone) <= ANKLES.max() and bone != (1, 0)])  # without neck to nose
 LONG = 0.9  # the quantile of a limb's lengths that stands for how long it is
 STEP = 0.005  # px a px of length: how fast that is followed
 FIRST = 10 * FPS  # frames after which the build is taken for the dancer's own
@@ -58,7 +56,7 @@ class Build:
 
 def lengths(pose: np.ndarray) -> np.ndarray:
     """Length of each limb in a pose (60, 3), px, at least 1; NaN where an end is not seen."""
-    ends = pose[LIMBS]
+    ends = pose[np.array(LIMB_BONES)]
     seen = (ends[..., 2] > 0).all(-1)
     length = np.linalg.norm(ends[:, 0, :2] - ends[:, 1, :2], axis=-1)
     return np.where(seen, np.maximum(length, 1.0), np.nan)

@@ -7,9 +7,8 @@ taken back: a share of it from the whole body, as who stands on a foot is carrie
 
 import numpy as np
 
-from xdancer.pose.layout import FPS, INDEX
+from xdancer.pose.layout import ANKLES, FPS, INDEX
 
-ANKLES = np.array([INDEX["right_ankle"], INDEX["left_ankle"]])
 KNEES = np.array([INDEX["right_knee"], INDEX["left_knee"]])
 NECK, HIPS = INDEX["neck"], [INDEX["right_hip"], INDEX["left_hip"]]
 FLOOR = 0.1  # trunks: a foot that is higher than the other by more is in the air

@@ -4,13 +4,11 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 
 from xdancer.evaluation.alignment import BODY, speed, torso
-from xdancer.pose.layout import BODY_BONES, CANVAS_HEIGHT, CANVAS_WIDTH, FPS, INDEX, SEEN
+from xdancer.pose.layout import ANKLES, CANVAS_HEIGHT, CANVAS_WIDTH, FPS, LIMB_BONES, SEEN
 
 STILL = 0.15  # trunks a second: a second slower than this is frozen; a waiting dancer sways at about 0.3
 ON_CANVAS = 7  # of the 14 joints from nose to ankles: with fewer the figure has left
-ANKLES = [INDEX["right_ankle"], INDEX["left_ankle"]]
 PLANTED = 0.1  # trunks: an ankle so near its lowest place within half a second stands on the floor
-LIMBS = tuple(bone for bone in BODY_BONES if max(bone) < 14 and bone != (1, 0))
 MINUTE = 60 * FPS
 
 
@@ -103,9 +101,9 @@ def exits(pose: np.ndarray) -> float:
 
 def build(pose: np.ndarray) -> np.ndarray:
     """Length of each limb, px: 90th percentile over the frames that show both ends, as seen shortest lengths are only
-    foreshortening; NaN where none does. (LIMBS,)"""
-    out = np.full(len(LIMBS), np.nan)
-    for k, (a, b) in enumerate(LIMBS):
+    foreshortening; NaN where none does. (LIMB_BONES,)"""
+    out = np.full(len(LIMB_BONES), np.nan)
+    for k, (a, b) in enumerate(LIMB_BONES):
         shown = (pose[:, a, 2] > 0) & (pose[:, b, 2] > 0)
         if shown.any():
             out[k] = np.percentile(np.linalg.norm(pose[shown, a, :2] - pose[shown, b, :2], axis=-1), 90)

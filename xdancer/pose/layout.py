@@ -60,6 +60,8 @@ BODY_BONES = (
     (1, 2), (2, 3), (3, 4), (1, 5), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13),
     (1, 0), (0, 14), (14, 16), (0, 15), (15, 17),
 )  # fmt: skip
+ANKLES = (INDEX["right_ankle"], INDEX["left_ankle"])
+LIMB_BONES = BODY_BONES[:12]  # shoulders, hips, arms and legs; the head has no bone whose length stays
 
 
 def _hand_bones(wrist: int) -> tuple[tuple[int, int], ...]:
