@@ -13,14 +13,15 @@ from xdancer.evaluation.novelty import novelty
 from xdancer.evaluation.scores import against_truth, goals, score, summary
 
 KINDS = {"kinetic": features.kinetic, "geometric": features.geometric}
-BASELINES = ("truth", "random clip", "motion graph")
+BASELINES = ("truth", "random clip", "motion graph", "motion graph, heard")
 Motions = list[np.ndarray]  # (T, 60, 3) each, one a song
 Rows = dict[str, Motions]
 
 
 def baselines(corpus: Path, dances: list[Dance], songs: dict[str, Song], seed: int) -> Rows:
     """What others make of the songs of `dances`, one dance a song: the paired truth; a training clip to a song of its
-    own; training clips put together by beat and energy. A corpus without training dances leaves the truth alone."""
+    own; training clips put together by beat and energy, on the song's exact beats and on those that the analyzer heard
+    live, as a dancer has them. A corpus without training dances leaves the truth alone."""
     from tqdm import tqdm
 
     rows: Rows = {"truth": [dance.view() for dance in dances]}
@@ -33,11 +34,16 @@ def baselines(corpus: Path, dances: list[Dance], songs: dict[str, Song], seed: i
     for path, truth in zip(paths, rows["truth"], strict=True):
         with np.load(path) as data:
             strangers.append(np.resize(data["views"][0].astype(np.float32), truth.shape))
-    graph: Motions = []
+    graphs: Rows = {"motion graph": [], "motion graph, heard": []}
     for dance, truth in zip(dances, rows["truth"], strict=True):
         song = songs[dance.song]
-        graph.append(motion_graph.graph_dance(pieces, song.beats, song.energy, Place.of(truth), len(truth)))
-    return rows | {"random clip": strangers, "motion graph": graph}
+        for graph, beats in zip(graphs.values(), (song.beats, song.heard_beats), strict=True):
+            if len(beats) <= motion_graph.STEPS:  # who hears next to no beat stands
+                graph.append(np.repeat(truth[:1], len(truth), axis=0))
+                continue
+            energy = np.interp(beats, song.beats, song.energy)
+            graph.append(motion_graph.graph_dance(pieces, beats, energy, Place.of(truth), len(truth)))
+    return rows | {"random clip": strangers} | graphs
 
 
 def figures(rows: Rows, dances: list[Dance], songs: dict[str, Song]) -> dict[str, dict[str, Any]]:
@@ -71,9 +77,9 @@ def compare(
     for name, value in novelty(rows, _views(corpus)).items():
         if np.isfinite(value):
             found[name]["novelty"] = value
-    graph = found.get("motion graph")
+    graphs = {name: found[name] for name in BASELINES[2:] if name in found}
     for name in rows.keys() - {*BASELINES}:
-        found[name]["goals"] = goals(found[name], graph)
+        found[name]["goals"] = goals(found[name], graphs)
     return found
 
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from xdancer.errors import UserError
-from xdancer.music.frame import BeatState, MusicFrame
+from xdancer.music.frame import FPS, BeatState, MusicFrame
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,16 @@ class Song:
                 for n, row in enumerate(data["heard_features"].astype(np.float32))
             ]
             return cls(name, data["beats_s"], data["energy"], frames)
+
+    @property
+    def heard_beats(self) -> np.ndarray:
+        """The beats (B,), s, that the clock of `frames` strikes: where its phase comes round. One that it strikes
+        again within half a beat, having been put back, does not count."""
+        out: list[float] = []
+        for before, frame in pairwise(self.frames):
+            beat = frame.beat
+            if beat.tempo > 0 and beat.beat_phase < before.beat.beat_phase - 0.5:
+                struck = (frame.index + 1) / FPS - beat.beat_phase * 60.0 / beat.tempo
+                if not out or struck - out[-1] > 30.0 / beat.tempo:
+                    out.append(struck)
+        return np.array(out)

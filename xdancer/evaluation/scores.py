@@ -69,8 +69,8 @@ def against_truth(rows: dict[str, dict[str, Any]]) -> None:
                 row[f"{key}_ratio"] = row[key] / max(truth[key], 1e-9)
 
 
-def goals(row: dict[str, Any], graph: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The goals of the live model and whether a row meets them; `graph`: the row of the motion graph."""
+def goals(row: dict[str, Any], graphs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The goals of the live model and whether a row meets them; `graphs`: the rows of motion graphs, by name."""
     out = [goal(f"{d} at least {ENOUGH_EXCESS} of the truth's", row[f"{d}_excess"], low=ENOUGH_EXCESS)
            for d in DIRECTIONS]  # fmt: skip
     for kind in ("kinetic", "geometric"):
@@ -78,10 +78,11 @@ def goals(row: dict[str, Any], graph: dict[str, Any] | None) -> list[dict[str, A
             name = f"{kind} distance at most {MOST_HALVES:g} x that of the truth's halves"
             out.append(goal(name, row[kind]["halves"], high=MOST_HALVES))
     out.append(goal(f"jerk {JERKS[0]} to {JERKS[1]} of the truth's", row["jerk_ratio"], *JERKS))
-    if graph and "novelty" in row and "novelty" in graph:
-        out.append(goal("newer than the motion graph", row["novelty"], low=graph["novelty"]))
-        worst = min(row[d] - row[f"{d}_chance"] - graph[d] + graph[f"{d}_chance"] for d in DIRECTIONS)
-        out.append(goal("at no loss of alignment to it", worst, low=0.0))
+    for name, graph in graphs.items():
+        if "novelty" in row and "novelty" in graph:
+            out.append(goal(f"newer than the {name}", row["novelty"], low=graph["novelty"]))
+            worst = min(row[d] - row[f"{d}_chance"] - graph[d] + graph[f"{d}_chance"] for d in DIRECTIONS)
+            out.append(goal(f"at no loss of alignment to the {name}", worst, low=0.0))
     return out
 
 
