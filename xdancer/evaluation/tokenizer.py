@@ -98,7 +98,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     tokens = np.stack([tokenizer.encode(pose) for pose in true])
     made = np.stack([tokenizer.decode(rows) for rows in tokens])
     hard = augmented(np.random.default_rng(args.seed), true, 1.0)
-    searched = np.stack([tokenizer.decode(tokenizer.encode(pose, search=True)) for pose in true])
+    found = np.stack([tokenizer.encode(pose, search=True) for pose in true])
+    searched = np.stack([tokenizer.decode(rows) for rows in found])
     hard_made = np.stack([tokenizer.decode(tokenizer.encode(pose)) for pose in hard])
     shown = true[..., 2] >= SEEN
     heights = np.where(shown, true[..., 1], -np.inf).max(-1) - np.where(shown, true[..., 1], np.inf).min(-1)
@@ -113,7 +114,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "tokens": quality(true, made),
         "searched": quality(true, searched),
         "hard": quality(hard, hard_made),
-        "codebooks": codebook_use(tokens.reshape(-1, N_PARTS, TOKENS_PER_PART)),
+        "codebooks": {
+            name: codebook_use(rows.reshape(-1, N_PARTS, TOKENS_PER_PART))
+            for name, rows in (("tokens", tokens), ("searched", found))
+        },
         "baselines": {name: quality(true, poses) for name, poses in _baselines(true, known)},
     }
     if args.picture:
@@ -159,11 +163,12 @@ def report(result: dict[str, Any]) -> str:
             f"{name:16}{errors}{row['velocity_error']:11.2f}{row['jerk']['made']:8.2f}{row['confidence_error']:12.3f}"
             f"{row['wrist_gap_p95']:15.2f}"
         )
-    use = result["codebooks"]
     lines.append("searched: tokens chosen by what they decode to, not by the nearest latent")
     lines.append("hard: half to 1.8 times the size, moved, cut off, hands, head or legs missing for a while")
     lines.append(f"true jerk {result['tokens']['jerk']['true']:.2f}; errors in px, jerk in px a frame^3")
-    lines.append(
-        f"codes used: {use['used']:.0%} (least used book {use['least_used']:.0%}), perplexity {use['perplexity']:.0f}"
-    )
+    for name, use in result["codebooks"].items():
+        lines.append(
+            f"codes used, {name}: {use['used']:.0%} (least used book {use['least_used']:.0%}), perplexity "
+            f"{use['perplexity']:.0f}"
+        )
     return "\n".join(lines)

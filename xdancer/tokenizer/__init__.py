@@ -20,8 +20,8 @@ class PoseTokenizer:
     A frame's pose depends on its own token row and those before it; over encoder and decoder it depends on
     `receptive_field` frames, its own included. A decoder that joins mid-stream is exact after that many rows.
 
-    `sha256` is the checksum of the whole file; `vocabulary` that of encoders and codebooks, which say what the tokens
-    stand for. What was trained on tokens names their vocabulary, so that a better decoder leaves it as it is.
+    `sha256` is the checksum of the whole file; `vocabulary` that of the codebooks, which say what the tokens stand for.
+    What was trained on tokens names their vocabulary, so that a tokenizer gone on from this one leaves it as it is.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], config: dict[str, Any], sha256: str = "") -> None:
@@ -100,10 +100,7 @@ class PoseStream:
 
 
 def _vocabulary(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(name for name in arrays if not name.startswith("decoder.")):
-        digest.update(name.encode() + np.ascontiguousarray(arrays[name], np.float32).tobytes())
-    return digest.hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(arrays["quantiser.codebooks"], np.float32).tobytes()).hexdigest()
 
 
 def _with_past(past: np.ndarray, new: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:

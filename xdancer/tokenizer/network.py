@@ -212,14 +212,12 @@ class TokenizerNetwork(nn.Module):
         self.decoder = Stack(N_PARTS * shape.latent, shape.decoder_width, frame.OUTPUTS, shape.decoder_dilations)
 
     @torch.no_grad()
-    def start(self, parts: list[Tensor], codes: bool = True) -> None:
+    def start(self, parts: list[Tensor]) -> None:
         """Set the straight lines to principal components of the inputs (B, T, n) and back, and the codebooks by
-        k-means, so that learning begins some ten px from the truth. Without `codes` only the line back."""
-        if codes:
-            self._start_encoders(parts)
+        k-means, so that learning begins some ten px from the truth."""
+        self._start_encoders(parts)
         latents = self.encode(parts)
-        if codes:
-            self.quantiser(latents.flatten(0, 1), start=True)
+        self.quantiser(latents.flatten(0, 1), start=True)
         self._start_decoder(parts, latents)
 
     def _start_encoders(self, parts: list[Tensor]) -> None:

@@ -18,8 +18,8 @@ CANDIDATES = 64  # decoded for each part of a frame
 BEAM = 16  # choices kept from step to step of a residual quantisation
 NUDGE = 0.05  # by which a latent is moved to see what that does
 DAMPING = 100.0  # px^2 that a step of 1 in a latent must be worth: far from the encoder's, a pose upsets the next
-DRIFT = 0.5  # weight of the change of the error since the frame before, which makes a pose shake, beside the error
-SURE = 16.0  # px that an error of 1 in a confidence counts as
+DRIFT = 1.0  # weight of the change of the error since the frame before, which makes a pose shake, beside the error
+SURE = 24.0  # px that an error of 1 in a confidence counts as
 
 
 class Newest:

@@ -64,7 +64,7 @@ def load_song(path: Path) -> Song:
 
 def load_dances(corpus: Path, split: str, tokenizer: Any, styles: list[str]) -> list[Dance]:
     """All views of a split, encoded once: the tokens are kept in the corpus. Raises UserError where there are none."""
-    folder = corpus / f"tokens-{tokenizer.vocabulary[:12]}"
+    folder = corpus / f"tokens-{tokenizer.sha256[:12]}"
     paths = [path for path in sorted((corpus / "dances").glob("*.npz")) if _split(path) == split]
     if not paths:
         raise UserError(f"{corpus}: no {split} dances; run `xdancer corpus build` first")

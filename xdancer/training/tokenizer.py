@@ -1,6 +1,7 @@
 """`xdancer train tokenizer`: the five-part VQ-VAE, on motion of any clip on any body before any camera."""
 
 import argparse
+import copy
 import time
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ class TokenizerConfig(BaseModel):
     revive_every: int = Field(default=40, gt=0)
     check_every: int = Field(default=500, gt=0)
     threads: int = Field(default=1, gt=0)
-    keep: str | None = None  # a tokenizer whose tokens stay what they are: its encoders and codebooks are not trained
+    keep: str | None = None  # a tokenizer to go on from, whose tokens stay what they are: its codebooks are not trained
+    kept_share: float = Field(default=0.5, ge=0, lt=1)  # of the windows told by its own encoders, as they were
     shape: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -81,8 +83,7 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
     except TypeError as error:
         raise UserError(f"shape: {error}") from error
     network = TokenizerNetwork(shape)
-    if config.keep:
-        _keep_codes(network, config.keep)
+    kept = _go_on_from(config.keep, network) if config.keep else None
     optimisers = _optimisers(network, config)
     checkpoint = Path(config.run) / "checkpoint.pt"
     first = resume(checkpoint, network, optimisers)
@@ -99,10 +100,10 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
         for optimiser, peak in zip(optimisers, (config.hidden_rate, config.learning_rate), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(step, config.steps, peak, config.warmup)
-        if step == 0:
-            network.start(_tensors(crops(rng, pool, 8 * config.windows, config.frames)), codes=not config.keep)
+        if step == 0 and not kept:
+            network.start(_tensors(crops(rng, pool, 8 * config.windows, config.frames)))
         pose = augmented(rng, crops(rng, pool, config.windows, config.frames), config.augment)
-        sums += train_step(network, optimisers, pose, config, step)
+        sums += train_step(network, optimisers, pose, config, step, kept)
         if (step + 1) % config.check_every == 0 or step + 1 == last:
             errors = joint_error(held_out, reconstruct(network, held_out))
             done = (step % config.check_every) + 1
@@ -115,19 +116,18 @@ def train(config: TokenizerConfig, out: Path | None = None, stop_at: int | None 
     return {"steps": last, "joint_error": errors, "weights": str(folder), "sha256": weights.sha256(folder)}
 
 
-def _keep_codes(network: TokenizerNetwork, name: str) -> None:
-    """Give the network the encoders and codebooks of a tokenizer, to stay."""
+def _go_on_from(name: str, network: TokenizerNetwork) -> TokenizerNetwork:
+    """Give the network the weights of a tokenizer; and one that stays as that is."""
     folder = weights.find("tokenizer", name)
     state, _ = weights.load(folder)
-    codes = {key: tensor.float() for key, tensor in state.items() if not key.startswith("decoder.")}
     try:
-        missing = network.load_state_dict(codes, strict=False).missing_keys
+        missing, unknown = network.load_state_dict({key: v.float() for key, v in state.items()}, strict=False)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise UserError(f"keep: {folder}: not the encoders and stages of `shape` ({reason})") from error
-    if not all(key.startswith("decoder.") or key == "quantiser.counts" for key in missing):
-        raise UserError(f"keep: {folder}: not the encoders of `shape`")
-    network.encoders.requires_grad_(False)
+        raise UserError(f"keep: {folder}: not a tokenizer of `shape` ({reason})") from error
+    if missing != ["quantiser.counts"] or unknown:
+        raise UserError(f"keep: {folder}: not a tokenizer of `shape`")
+    return copy.deepcopy(network).requires_grad_(False)
 
 
 def _optimisers(network: TokenizerNetwork, config: TokenizerConfig) -> list[torch.optim.Optimizer]:
@@ -179,12 +179,15 @@ def augmented(rng: np.random.Generator, pose: np.ndarray, share: float) -> np.nd
 
 def train_step(
     network: TokenizerNetwork, optimisers: list[torch.optim.Optimizer], pose: np.ndarray, config: TokenizerConfig,
-    step: int,
+    step: int, kept: TokenizerNetwork | None = None,
 ) -> np.ndarray:  # fmt: skip
     """One update on poses (B, T, 60, 3). The losses, in the order of LOSSES."""
-    latents = network.encode(_tensors(pose))
+    told = round(config.kept_share * len(pose)) if kept else 0  # of what is told as before, the meaning is kept
+    latents = network.encode(_tensors(pose[told:]))
+    if kept and told:
+        latents = torch.cat([kept.encode(_tensors(pose[:told])), latents])
     flat = latents.flatten(0, 1)
-    quantised, _, commitment = network.quantiser(flat, learn=not config.keep)
+    quantised, _, commitment = network.quantiser(flat, learn=not kept)
     parts = (*losses(network.decode(quantised.reshape(latents.shape)), torch.from_numpy(pose)), commitment)
     total = sum(getattr(config, name, 1.0) * loss for name, loss in zip(LOSSES, parts, strict=True))
     for optimiser in optimisers:
@@ -193,7 +196,7 @@ def train_step(
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     for optimiser in optimisers:
         optimiser.step()
-    if not config.keep and step % config.revive_every == 0 and step < 0.8 * config.steps:
+    if not kept and step % config.revive_every == 0 and step < 0.8 * config.steps:
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         network.quantiser.revive(flat.detach(), generator)
     return np.array([float(v.detach()) for v in parts])

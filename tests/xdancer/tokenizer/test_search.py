@@ -36,8 +36,8 @@ def test_in_pieces_it_finds_the_same(tiny):
 
 
 def test_what_a_part_costs_by_hand(tiny):
-    """Of a frame that decodes to itself nothing is wrong; a neck 8 px off costs by its confidence, and half as much
-    again where it was right in the frame before; one that was not seen then has not drifted."""
+    """Of a frame that decodes to itself nothing is wrong; a neck 8 px off costs by its confidence, and as much again
+    where it was right in the frame before; one that was not seen then has not drifted."""
     search = Search(tiny.runtime)
     row = np.zeros(tiny.embed(np.zeros((1, 5, 6), np.int16)).size, np.float32)
     search._newest.begin(row)
@@ -49,7 +49,7 @@ def test_what_a_part_costs_by_hand(tiny):
     assert wrong[neck] == pytest.approx([-8 * pose[1, 2], 0, 0, 0, 0], abs=1e-3)  # nothing to drift from
     search._wrong = np.zeros((60, 2), np.float32)
     drifted = search._wrongs(0, row[None], pose).reshape(-1, 5)
-    assert drifted[neck] == pytest.approx([-8 * pose[1, 2], 0, -4 * pose[1, 2], 0, 0], abs=1e-3)
+    assert drifted[neck] == pytest.approx([-8 * pose[1, 2], 0, -8 * pose[1, 2], 0, 0], abs=1e-3)
     search._wrong[1] = np.nan
     np.testing.assert_allclose(search._wrongs(0, row[None], pose).reshape(-1, 5), wrong, atol=1e-3)
 
