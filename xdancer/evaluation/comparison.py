@@ -53,9 +53,9 @@ def figures(rows: Rows, dances: list[Dance], songs: dict[str, Song]) -> dict[str
     for name, motions in rows.items():
         each = []
         for number, (pose, dance) in enumerate(zip(motions, dances, strict=True)):
-            beats = songs[dance.song].beats
-            others = [other for other in every if other is not beats]
-            each.append(score(pose, beats, others, dance.idle, seed=number))
+            song = songs[dance.song]
+            others = [other for other in every if other is not song.beats]
+            each.append(score(pose, song.beats, others, dance.idle, number, song.energy))
         found[name] = summary(each)
     against_truth(found)
     return found

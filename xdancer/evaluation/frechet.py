@@ -3,7 +3,7 @@
 Features are z-normalised by the truth. Of a few hundred windows, many of them of one dance, the covariance of some
 thirty features is poor, and a Fréchet distance grows with its noise: for few windows it is large even between equal
 sets. So every row is measured in the same way. Covariances are shrunk by a tenth towards their own diagonal, which
-leaves none singular. The truth's dances are cut into two halves at random, ten times; every row stands against the one
+leaves none singular. The truth's dances are cut into two halves at random, forty times; every row stands against one
 half with its own number of dances, and the truth itself with as many from the other half: that distance is the unit of
 the others.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SHRINK = 0.1
-SPLITS = 10
+SPLITS = 40
 RESAMPLES = 20  # a split
 INTERVAL = (2.5, 97.5)  # percent
 
@@ -84,21 +84,21 @@ def distances(
     rows = {name: row for name, row in rows.items() if row}
     if len(truth) < 2 or not rows:
         return {}
-    rng = np.random.default_rng(seed)
+    halving, drawing = np.random.default_rng(seed).spawn(2)  # the halves are the same whatever rows there are
     found: dict[str, list[float]] = {name: [] for name in rows}
     drawn: dict[str, list[float]] = {name: [] for name in rows}
     units: dict[int, list[float]] = {len(row): [] for row in rows.values()}
     for _ in range(SPLITS):
-        order = rng.permutation(len(truth))
+        order = halving.permutation(len(truth))
         half = [truth[k] for k in order[: len(truth) // 2]]
-        other = [truth[k][rng.integers(len(truth[k]))] for k in order[len(truth) // 2 :]]
+        other = [truth[k][halving.integers(len(truth[k]))] for k in order[len(truth) // 2 :]]
         real = gaussian(np.concatenate([view for dance in half for view in dance]))
         for count, values in units.items():
             values.append(frechet(real, gaussian(np.concatenate(other[:count]))))
         for name, row in rows.items():
             found[name].append(frechet(real, gaussian(np.concatenate(row))))
             for _ in range(RESAMPLES):
-                again = [row[k] for k in rng.integers(len(row), size=len(row))]
+                again = [row[k] for k in drawing.integers(len(row), size=len(row))]
                 drawn[name].append(frechet(real, gaussian(np.concatenate(again))))
     out: dict[str, dict[str, float | list[float]]] = {}
     for name, row in rows.items():

@@ -10,11 +10,23 @@ STILL = 0.15  # trunks a second: a second slower than this is frozen; a waiting 
 ON_CANVAS = 7  # of the 14 joints from nose to ankles: with fewer the figure has left
 PLANTED = 0.1  # trunks: an ankle so near its lowest place within half a second stands on the floor
 MINUTE = 60 * FPS
+PHRASE = 5 * FPS  # frames over which dance and music are compared in how lively they are
 
 
 def energy(pose: np.ndarray) -> float:
     """Mean speed of the body (T, 60, 3), trunks a second."""
     return float(speed(pose).mean()) if len(pose) > 1 else 0.0
+
+
+def follows(pose: np.ndarray, wanted: np.ndarray) -> float:
+    """Correlation of the body's speed with how lively the music is, `wanted` (T,), by pieces of five seconds; NaN where
+    either is the same throughout."""
+    moved, wanted = speed(pose), wanted[1 : len(pose)]
+    whole = len(moved) // PHRASE
+    pieces = [v[: whole * PHRASE].reshape(whole, PHRASE).mean(1) for v in (moved, wanted)]
+    if whole < 2 or min(piece.std() for piece in pieces) < 1e-6:
+        return float("nan")
+    return float(np.corrcoef(*pieces)[0, 1])
 
 
 def jerk(pose: np.ndarray) -> float:

@@ -80,6 +80,7 @@ IN_TIME: list[Column] = [
 ]  # fmt: skip
 MOVEMENT: list[Column] = [
     _column("energy", "energy", "{:.3f}"),
+    _column("follows", "follows", "{:.2f}"),
     _ratio("jerk", "{:.4f}"),
     _column("frozen", "frozen", "{:.3f}"),
     _ratio("sliding", "{:.3f}"),

@@ -14,10 +14,12 @@ ENOUGH_EXCESS, MOST_HALVES, JERKS = 0.7, 3.0, (0.8, 1.25)  # the goals of the li
 
 
 def score(
-    pose: np.ndarray, beats: np.ndarray, others: list[np.ndarray], idle: np.ndarray | None = None, seed: int = 0
-) -> dict[str, float]:
-    """Figures of one motion (T, 60, 3) against the music's beats (B,) s. Beats where the truth waits (`idle` (T,)) do
-    not count, nor do motion beats there; chance is worked out in the same way. NaN: not to be told."""
+    pose: np.ndarray, beats: np.ndarray, others: list[np.ndarray], idle: np.ndarray | None = None, seed: int = 0,
+    lively: np.ndarray | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Figures of one motion (T, 60, 3) against the music's beats (B,) s and how `lively` (B,) it is at each. Beats
+    where the truth waits (`idle` (T,)) do not count, nor do motion beats there; chance is worked out in the same way.
+    NaN: not to be told."""
     seconds = len(pose) / FPS
     waits = np.zeros(len(pose), bool) if idle is None else np.resize(idle, len(pose))
 
@@ -34,6 +36,8 @@ def score(
     for rate in RATES:
         by_music, by_motion = original(pose, beats, rate)
         out |= {f"bailando_{rate}fps": float(by_music), f"aist_{rate}fps": float(by_motion)}
+    if lively is not None and len(beats):
+        out["follows"] = motion.follows(pose, np.interp((np.arange(len(pose)) + 0.5) / FPS, beats, lively))
     moving = pose if idle is None or waits.all() else pose[~waits]
     return out | {
         "beat_ratio": float(found["beat_ratio"]),

@@ -87,3 +87,20 @@ def test_a_lost_wrist_is_one_of_thirteen_unseen_joints():
     pose = standing(10)
     pose[:5, INDEX["left_wrist"], 2] = 0.2
     assert motion.unseen(pose) == pytest.approx(0.5 / 13)
+
+
+def test_a_dance_follows_music_that_it_is_as_lively_as():
+    speeds = np.repeat([1.0, 3.0, 2.0], 150)  # px a frame
+    pose = standing(451)
+    pose[1:, :, 0] += np.cumsum(speeds)[:, None] * 0.1
+    assert motion.follows(pose, np.append(0.0, speeds / 4)) == pytest.approx(1, abs=1e-3)
+    assert motion.follows(pose, np.append(0.0, 1 - speeds / 4)) == pytest.approx(-1, abs=1e-3)
+    assert motion.follows(pose, np.append(0.0, np.repeat([0.4, 0.2, 0.6], 150))) == pytest.approx(-0.5, abs=1e-3)
+
+
+def test_of_a_dance_or_music_without_change_nothing_is_said_to_follow():
+    still, steady = standing(451), np.full(451, 0.5)
+    assert np.isnan(motion.follows(still, np.linspace(0, 1, 451)))
+    moving = standing(451)
+    moving[:, :, 0] += 0.001 * np.arange(451)[:, None] ** 2
+    assert np.isnan(motion.follows(moving, steady)) and np.isnan(motion.follows(moving[:200], np.linspace(0, 1, 200)))
