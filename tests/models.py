@@ -54,7 +54,7 @@ def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0, **
     values = {"name": "tiny", "corpus": "", "run": "", "steps": 1, "shape": TINY_CHOREOGRAPHER} | more
     config = choreography.ChoreographerConfig(**values)
     spread = np.ones((5, tokenizer.embed(np.zeros((1, 5, 6), np.int16)).shape[-1]), np.float32)
-    parts = choreography.Parts(tokenizer, spread, np.linspace(0, 1, 33), tiny_plans())
+    parts = choreography.Parts(tokenizer, spread, np.linspace(0, 1, 33), tiny_plans(), 0.1 * np.arange(9))
     network = choreography.build(config, parts)
     for name, parameter in network.named_parameters():
         if name.endswith(("out.weight", "down.weight", "forecast.weight", "aims")):  # zero in a fresh network

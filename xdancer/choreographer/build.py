@@ -3,16 +3,19 @@
 Each frame goes on from the last, so that an error in size that nobody would see in one frame adds up: to the same music
 for an hour, a dancer left alone grows or shrinks by several hundredths. So the longest that each limb has been seen of
 late (shorter is foreshortening) is held against what it was at first, and what all of them have grown by is taken back,
-slowly, from the whole figure, about the foot it stands on.
+slowly, from the whole figure, about the foot it stands on. And no limb gets much longer than it was: a plan that swings
+wide would stretch an arm to get there.
 """
 
 import numpy as np
 
+from xdancer.choreographer.plan import HANDS
 from xdancer.pose.layout import ANKLES, FPS, LIMB_BONES
 
 LONG = 0.9  # the quantile of a limb's lengths that stands for how long it is
 STEP = 0.005  # px a px of length: how fast that is followed
 FIRST = 10 * FPS  # frames after which the build is taken for the dancer's own
+GIVE = 1.02  # times the length that a limb had at first: so long it may be
 BACK = 1.0 / FPS  # share of what the figure has grown by that each frame takes back: the network pulls the other way
 
 
@@ -44,13 +47,28 @@ class Build:
             self._own = self._lengths.copy()
 
     def kept(self, pose: np.ndarray) -> np.ndarray:
-        """The pose (60, 3) with some of what the figure has grown by taken back."""
+        """The pose (60, 3) with some of what the figure has grown by taken back, and no limb too long."""
         standing = np.where(pose[ANKLES, 2] > 0, pose[ANKLES, 1], -np.inf)
         if self._own is None or np.isinf(standing).all():
             return pose
-        foot, there = pose[ANKLES[int(standing.argmax())], :2], pose[:, 2:] > 0
+        foot, there = ANKLES[int(standing.argmax())], pose[:, 2:] > 0
+        out = self._shortened(pose)
+        out[:, :2] += (pose[foot, :2] - out[foot, :2]) * there
+        out[:, :2] -= BACK * self.grown * (out[:, :2] - out[foot, :2]) * there
+        return out
+
+    def _shortened(self, pose: np.ndarray) -> np.ndarray:
+        """The pose with limbs that are too long cut to what they may be, from the neck outwards; what hangs on them
+        comes along."""
+        assert self._own is not None
         out = pose.copy()
-        out[:, :2] -= BACK * self.grown * (pose[:, :2] - foot) * there
+        now = lengths(pose)
+        share = np.fmin(GIVE * self._own / now, 1.0)  # 1 where a limb is not seen, or never was
+        for (a, b), part in zip(LIMB_BONES, share.tolist(), strict=True):
+            if pose[a, 2] > 0 and pose[b, 2] > 0:
+                out[b, :2] = out[a, :2] + part * (pose[b, :2] - pose[a, :2])
+        for wrist, hand in HANDS:
+            out[hand, :2] += (out[wrist, :2] - pose[wrist, :2]) * (pose[hand, 2:] > 0)
         return out
 
 

@@ -18,8 +18,7 @@ JOINTS = 18  # the body's; hands follow the wrists
 STAGES, CODES, SIZE = 3, 256, 32
 N_PLAN = SIZE + 3  # columns: what is planned, whether anything is, how far the stretch has come, and what is left
 ACCENT = 2.0  # how much of a movement from beat to beat falls between them: 1 is even, more is slower on the beat
-REACH = (0.5, 1.3)  # how wide a movement is at an energy of 0 and of 1, beside that which was drawn
-PEOPLES = 1.07  # and where nothing is asked: some of it is lost on the way
+REACH = (0.4, 1.8)  # how wide a movement is at an energy of 0 and of 1, beside that which was drawn
 HANDS = ((INDEX["right_wrist"], RIGHT_HAND), (INDEX["left_wrist"], LEFT_HAND))
 SCALE = 4.0  # places in units of 128 px are small; the network reads them so much larger
 
@@ -64,11 +63,11 @@ class Plans:
         """Components (..., SIZE) -> the places (..., AHEAD, 18, 2) they stand for."""
         return (vectors @ self.basis.T + self.mean).reshape(*vectors.shape[:-1], AHEAD, JOINTS, 2)
 
-    def swung(self, vector: np.ndarray, begun: np.ndarray, energy: float | None) -> np.ndarray:
+    def swung(self, vector: np.ndarray, begun: np.ndarray, energy: float) -> np.ndarray:
         """The plan (SIZE,) of a body that stands at `begun` (60, 2), its movements smaller or wider by the `energy`
-        (0..1) that a performer asks for; None: as wide as people's."""
+        (0..1) that a performer asks for, or the music."""
         here = self._components(np.tile(begun[:JOINTS], (1, AHEAD, 1, 1)))[0]
-        reach = PEOPLES if energy is None else float(np.interp(energy, (0.0, 1.0), REACH))
+        reach = float(np.interp(energy, (0.0, 1.0), REACH))
         return (here + reach * (vector - here)).astype(np.float32)
 
     def _components(self, ends: np.ndarray) -> np.ndarray:

@@ -68,6 +68,7 @@ class Runtime:
     def __init__(self, weights: dict[str, Array], config: dict[str, Any]) -> None:
         shape = config["shape"]
         self.window: int = shape["window"]
+        self.liveliness = np.array(config["liveliness"])
         self.spread = weights["spread"]
         self.codes = Codes(weights["codebooks"], config["stages"], weights["spread"])
         self.stem, self.stem_bias = np.ascontiguousarray(weights["stem.weight"]), weights["stem.bias"]

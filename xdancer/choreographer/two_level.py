@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xdancer.choreographer import inputs, plan
+from xdancer.choreographer import inputs, liveliness, plan
 from xdancer.choreographer.build import Build
 from xdancer.choreographer.footing import planted
 from xdancer.choreographer.stream import DanceStream, drawn
@@ -113,7 +113,9 @@ class TwoLevelStream(DanceStream):
         if half != self._half and self._state is not None:
             self._begun = self._reached
             drawn_plan = self._runtime.plan(self._state, now, self._plan_picker())
-            self._plan = self._runtime.plans.swung(drawn_plan, self._begun, self.energy)
+            wanted = liveliness.wanted(heard, self._runtime.liveliness)
+            energy = wanted if self.energy is None else self.energy
+            self._plan = self._runtime.plans.swung(drawn_plan, self._begun, energy)
         self._half, self._part = int(half), float(part)
         wishes = inputs.controls(self.energy, self.style, self._model.styles)
         planned = plan.columns(self._plan, self._part)

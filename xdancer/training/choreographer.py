@@ -23,7 +23,7 @@ from xdancer.tokenizer.frame import inputs as frame_inputs
 from xdancer.tokenizer.network import Shape as TokenizerShape
 from xdancer.tokenizer.network import TokenizerNetwork
 from xdancer.training.common import decayed, keep_memory, learning_rate, log, resume, save_run
-from xdancer.training.dances import Dance, Windows, energy_quantiles, long_enough, spread
+from xdancer.training.dances import Dance, Windows, energy_quantiles, fit_liveliness, long_enough, spread
 
 ASTRAY = 0.4  # units of 128 px that own forecasts may be off in training
 CERTAINTY = 4.0  # weight of the squared error of the confidences beside the places'
@@ -169,12 +169,15 @@ def fit(
 
 
 class Parts:
-    """What the model takes from the data: code vectors in units of their spread, the ranks of motion energy, and what
-    plans are made of."""
+    """What the model takes from the data: code vectors in units of their spread, the ranks of motion energy, what plans
+    are made of, and how lively a dance each music wants."""
 
-    def __init__(self, tokenizer: PoseTokenizer, spread_: np.ndarray, quantiles: np.ndarray, plans: plan.Plans) -> None:
+    def __init__(
+        self, tokenizer: PoseTokenizer, spread_: np.ndarray, quantiles: np.ndarray, plans: plan.Plans,
+        lively: np.ndarray,
+    ) -> None:  # fmt: skip
         self.codebooks, self.stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
-        self.spread, self.quantiles, self.plans = spread_, quantiles, plans
+        self.spread, self.quantiles, self.plans, self.lively = spread_, quantiles, plans, lively
         self.codes = inputs.Codes(self.codebooks, self.stages, spread_)
         self.encoder_field = tokenizer.runtime.encoder_field
         self.encoder = TokenizerNetwork(TokenizerShape.from_dict(tokenizer.config["shape"])).requires_grad_(False)
@@ -184,7 +187,9 @@ class Parts:
     @classmethod
     def of(cls, dances: list[Dance], tokenizer: PoseTokenizer) -> "Parts":
         books, stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
-        return cls(tokenizer, _rounded(spread(dances, books, stages)), energy_quantiles(dances), fit_plans(dances))
+        quantiles = energy_quantiles(dances)
+        lively = fit_liveliness(dances, quantiles)
+        return cls(tokenizer, _rounded(spread(dances, books, stages)), quantiles, fit_plans(dances), lively)
 
 
 def fit_plans(dances: list[Dance], most: int = 16_000) -> plan.Plans:
@@ -370,6 +375,7 @@ def write(
             "pull": config.pull,
         },
         "energy_quantiles": [round(float(q), 4) for q in parts.quantiles],
+        "liveliness": [round(float(w), 4) for w in parts.lively],
         "shape": network.shape.to_dict(),
     }
     weights.save(folder, state, values)

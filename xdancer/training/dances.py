@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from xdancer.choreographer import inputs, plan
+from xdancer.choreographer import inputs, liveliness, plan
 from xdancer.data.parallel import in_parallel
 from xdancer.errors import UserError
 from xdancer.evaluation.alignment import speed
@@ -131,6 +131,14 @@ def energy_quantiles(dances: list[Dance]) -> np.ndarray:
     """33 quantiles of the motion energy, by which an energy is ranked from 0 to 1."""
     energies = np.concatenate([dance.energy[::31] for dance in dances]).astype(np.float32)
     return np.quantile(energies, np.linspace(0, 1, 33))
+
+
+def fit_liveliness(dances: list[Dance], quantiles: np.ndarray) -> np.ndarray:
+    """What `liveliness.wanted` weighs what it hears by, from the ranks of the dances' energy."""
+    ranks = np.linspace(0, 1, len(quantiles))
+    heard = np.concatenate([dance.song.music[: len(dance.energy) : 31] for dance in dances]).astype(np.float64)
+    rank = np.concatenate([np.interp(dance.energy[::31].astype(np.float64), quantiles, ranks) for dance in dances])
+    return liveliness.fit(heard, rank)
 
 
 class Windows:

@@ -68,7 +68,7 @@ def finetune(config: FinetuneConfig, out: Path | None = None, stop_at: int | Non
     taken |= {key: base.sampling[key] for key in ("temperature", "top_p", "coherence", "pull")}
     config = config.model_copy(update=taken)
     quantiles = np.array(base.config["energy_quantiles"], np.float32)
-    parts = Parts(tokenizer, base.runtime.spread, quantiles, base.runtime.plans)
+    parts = Parts(tokenizer, base.runtime.spread, quantiles, base.runtime.plans, base.runtime.liveliness)
     arrays, _ = weights.load_arrays(weights.find("choreographer", config.base))
     network = loaded(base, arrays)
     data = dances_of(config, Path(config.corpus), tokenizer)

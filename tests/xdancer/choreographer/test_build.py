@@ -48,7 +48,7 @@ def test_an_arm_that_points_at_the_camera_is_no_shorter() -> None:
 
 
 def test_what_grew_goes_back_about_the_foot() -> None:
-    dance, pose = seen(standing(), standing(1.05)), standing(1.05)
+    dance, pose = seen(standing(), standing(1.05)), standing(1.01)
     made = dance.kept(pose)
     share = build.BACK * dance.grown
     np.testing.assert_array_equal(made[ANKLE], pose[ANKLE])
@@ -66,6 +66,29 @@ def test_a_dancer_that_creeps_away_is_brought_back() -> None:
         dance.push(kept)
         size = float(np.ptp(kept[kept[:, 2] > 0, 1]) / np.ptp(standing()[standing()[:, 2] > 0, 1]))
     assert abs(size - 1) < 0.02
+
+
+def test_no_limb_is_stretched_and_what_hangs_on_it_comes_along() -> None:
+    dance, pose = seen(standing()), standing()
+    elbow, wrist, hand = INDEX["left_elbow"], INDEX["left_wrist"], slice(18, 39)
+    shoulder = INDEX["left_shoulder"]
+    arm = pose[elbow, :2] - pose[shoulder, :2]
+    pose[[elbow, wrist], :2] += 0.5 * arm
+    pose[hand] = *pose[wrist, :2], 0.8
+    made = dance.kept(pose)
+    np.testing.assert_allclose(made[elbow, :2] - made[shoulder, :2], build.GIVE * arm, rtol=0.01)
+    np.testing.assert_allclose(made[wrist, :2] - made[elbow, :2], pose[wrist, :2] - pose[elbow, :2], atol=1e-3)
+    np.testing.assert_allclose(made[hand, :2], np.broadcast_to(made[wrist, :2], (21, 2)), atol=1e-3)
+    np.testing.assert_array_equal(made[:, 2], pose[:, 2])
+    others = [INDEX[name] for name in ("neck", "right_knee", "left_ankle")]
+    np.testing.assert_allclose(made[others, :2], pose[others, :2], atol=0.01)
+
+
+def test_a_leg_is_shortened_towards_the_floor() -> None:
+    dance, pose = seen(standing()), standing()
+    pose[[ANKLE, INDEX["left_ankle"]], 1] += 30
+    made = dance.kept(pose)
+    assert made[ANKLE, 1] == pose[ANKLE, 1] and made[NECK, 1] > pose[NECK, 1] + 20
 
 
 def test_of_a_build_that_nobody_has_seen_nothing_is_asked() -> None:

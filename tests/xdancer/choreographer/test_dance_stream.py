@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models import TINY_CHOREOGRAPHER, music, tiny_choreographer, tiny_tokenizer
 
 from xdancer import weights
-from xdancer.choreographer import Choreographer, inputs, plan
+from xdancer.choreographer import Choreographer, inputs, liveliness, plan
 from xdancer.choreographer.footing import planted
 from xdancer.choreographer.network import ChoreographerNetwork, Shape
 from xdancer.choreographer.runtime import FAINT
@@ -66,7 +66,7 @@ def test_streaming_is_the_one_pass_form(tokenizer, tmp_path, monkeypatch, lead, 
     folder, model = tmp_path, tiny_choreographer(tmp_path, tokenizer, **more)
     kind = "none" if "beat" in model.config["without"] else "heard"
     monkeypatch.setattr(inputs, "CONTEXT_SPAN", 96)
-    monkeypatch.setattr(plan, "PEOPLES", 1.0)  # in training plans are what came; how they swing has tests of its own
+    monkeypatch.setattr(plan, "REACH", (1.0, 1.0))  # in training plans are what came; their swing has tests of its own
     frames = music(260 - lead, tempo=117.3)  # no half beat ends on a frame to the last bit
     seen, told, schemed = [], [], []
     stream = model.stream(seed=3, lead=lead)
@@ -117,7 +117,7 @@ def test_streaming_is_the_one_pass_form(tokenizer, tmp_path, monkeypatch, lead, 
     state, config = weights.load(folder)
     network = ChoreographerNetwork(Shape(**config["shape"]), torch.from_numpy(model.runtime.codes.vectors), plans)
     network.load_state_dict({k: v for k, v in state.items() if k not in ("codebooks", "spread")}, strict=False)
-    parts = Parts(tokenizer, model.runtime.spread, np.zeros(2), plans)
+    parts = Parts(tokenizer, model.runtime.spread, np.zeros(2), plans, model.runtime.liveliness)
     with torch.no_grad():
         states, foretold = network.frames(torch.from_numpy(x)[None])
         aim = aims(
@@ -191,6 +191,23 @@ def test_energy_and_style_take_hold_on_the_next_frame(model):
     np.testing.assert_array_equal(danced(plain, frames[:10]), danced(steered, frames[:10]))
     steered.energy, steered.style = 1.0, "salsa"
     assert (plain.step(frames[10:]).tokens != steered.step(frames[10:]).tokens).any()
+
+
+def test_left_to_itself_a_dance_is_as_lively_as_the_music_wants(model, monkeypatch):
+    asked = []
+    swung = model.runtime.plans.swung
+    monkeypatch.setattr(model.runtime.plans, "swung", lambda v, b, energy: asked.append(energy) or swung(v, b, energy))
+    frames = music(120)
+    stream = model.stream(seed=3)
+    stream.step(frames[:90])
+    listener = inputs.Listener()
+    heard = [listener.push(frame.features) for frame in frames]
+    wanted = {liveliness.wanted(row, model.runtime.liveliness) for row in heard}
+    assert len(asked) > 5 and set(asked) <= wanted
+    asked.clear()
+    stream.energy = 0.25
+    stream.step(frames[90:])
+    assert asked and set(asked) == {0.25}
 
 
 def test_silence_and_nothing_at_all(model):

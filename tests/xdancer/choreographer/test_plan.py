@@ -75,7 +75,7 @@ def test_energy_makes_movements_wider_from_where_the_body_is() -> None:
     # Only what plans can tell of where the body is counts: that is what the movement begins from.
     seen = plans.places((here.ravel() - plans.mean) @ plans.basis)
     way = plans.places(vector) - seen
-    reaches = {None: plan.PEOPLES, 0.0: plan.REACH[0], 1.0: plan.REACH[1], 7.0: plan.REACH[1]}
+    reaches = {0.0: plan.REACH[0], 1.0: plan.REACH[1], 7.0: plan.REACH[1]}
     for energy, reach in reaches.items():
         np.testing.assert_allclose(plans.places(plans.swung(vector, begun, energy)) - seen, reach * way, atol=1e-4)
 
@@ -84,5 +84,5 @@ def test_a_plan_to_stay_is_stayed_at_by_any_energy() -> None:
     plans = Plans(np.zeros(plan.AHEAD * plan.JOINTS * 2), np.eye(plan.AHEAD * plan.JOINTS * 2, plan.SIZE), np.zeros(1))
     begun = np.arange(120.0).reshape(60, 2)
     stay = np.tile(begun[: plan.JOINTS].ravel(), plan.AHEAD) @ plans.basis
-    for energy in (None, 0.0, 0.4, 1.0):
+    for energy in (0.0, 0.4, 1.0):
         np.testing.assert_allclose(plans.swung(stay, begun, energy), stay, rtol=1e-6)
