@@ -15,6 +15,7 @@ from engine.bench.beside import SETTLE, START_MOST, alive, demo_show, free_port,
 from xdancer.errors import UserError
 
 SYNC_SECONDS = 15.0
+SURE = 0.9  # of the beat, when the picture is taken
 JOINS = 5  # viewers whose clicks and flashes are counted: a browser lines sound and picture up anew for each
 # Clicks by an audio worklet, to the sample; flashes by the brightness of each frame and when it is to be on screen.
 LISTEN = """
@@ -132,6 +133,10 @@ def measure_show(seconds: float, picture: Path | None = None) -> dict[str, Any]:
             page.wait_for_function("dancer.currentTime > 3", timeout=1000 * START_MOST)
             page.keyboard.press("i")
             time.sleep(SETTLE)
+            asked = time.monotonic()
+            while _state(port)["confidence"] < SURE:  # not in a break of the demo track
+                alive(show, asked)
+                time.sleep(0.1)
             page.screenshot(path=picture)
     return {
         "seconds": seconds,
