@@ -15,6 +15,8 @@ from xdancer.pose.layout import ANKLES, FPS, LIMB_BONES
 LONG = 0.9  # the quantile of a limb's lengths that stands for how long it is
 STEP = 0.005  # px a px of length: how fast that is followed
 FIRST = 10 * FPS  # frames after which the build is taken for the dancer's own
+PROPORTIONS = np.array([78, 122, 100, 78, 122, 100, 254, 182, 187, 254, 182, 187])  # of people's limbs to each other
+LEAST = 0.85  # of what others tell of a limb: shorter than that nobody's is, it was only not seen at length
 GIVE = 1.02  # times the length that a limb had at first: so long it may be
 BACK = 1.0 / FPS  # share of what the figure has grown by that each frame takes back: the network pulls the other way
 
@@ -44,7 +46,8 @@ class Build:
         self._lengths *= 1 + STEP * np.where(np.isnan(seen), 0.0, rise)
         self._frames += 1
         if self._frames == FIRST:
-            self._own = self._lengths.copy()
+            size = np.nanmedian(self._lengths / PROPORTIONS) if np.isfinite(self._lengths).any() else 1.0
+            self._own = np.maximum(self._lengths, LEAST * size * PROPORTIONS)
 
     def kept(self, pose: np.ndarray) -> np.ndarray:
         """The pose (60, 3) with some of what the figure has grown by taken back, and no limb too long."""

@@ -68,6 +68,15 @@ def test_a_dancer_that_creeps_away_is_brought_back() -> None:
     assert abs(size - 1) < 0.02
 
 
+def test_who_begins_in_a_squat_has_legs_all_the_same() -> None:
+    squat = standing()
+    for side in ("right", "left"):
+        squat[INDEX[f"{side}_ankle"], 1] = squat[INDEX[f"{side}_knee"], 1] + 35  # shins of 80 px point at the camera
+    made = seen(squat).kept(standing())
+    shin = np.linalg.norm(made[INDEX["left_knee"], :2] - made[INDEX["left_ankle"], :2])
+    assert 60 < shin <= 80
+
+
 def test_no_limb_is_stretched_and_what_hangs_on_it_comes_along() -> None:
     dance, pose = seen(standing()), standing()
     elbow, wrist, hand = INDEX["left_elbow"], INDEX["left_wrist"], slice(18, 39)
