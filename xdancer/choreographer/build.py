@@ -9,8 +9,7 @@ wide would stretch an arm to get there.
 
 import numpy as np
 
-from xdancer.choreographer.plan import HANDS
-from xdancer.pose.layout import ANKLES, FPS, LIMB_BONES
+from xdancer.pose.layout import ANKLES, FPS, HANDS, LIMB_BONES
 
 LONG = 0.9  # the quantile of a limb's lengths that stands for how long it is
 STEP = 0.005  # px a px of length: how fast that is followed

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xdancer.choreographer.plan import N_PLAN
-from xdancer.music.features import N_FEATURES
+from xdancer.music.features import N_FEATURES, SILENCE
 from xdancer.music.frame import FPS, MusicFrame
 from xdancer.pose.layout import (
     CANVAS_HEIGHT,
@@ -78,7 +78,7 @@ def listened(features: np.ndarray) -> np.ndarray:
 def silence() -> np.ndarray:
     """The music vector before the first frame: float32 (N_MUSIC,)."""
     features = np.zeros(N_FEATURES, np.float32)
-    features[39] = 1.0
+    features[SILENCE] = 1.0
     return np.tile(features, 1 + len(SUMMARY_SECONDS))
 
 

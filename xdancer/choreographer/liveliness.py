@@ -8,9 +8,8 @@ as wide as for a performer who asks for it. The network itself is not told: its 
 
 import numpy as np
 
-from xdancer.music.features import N_FEATURES
+from xdancer.music.features import LOUDNESS, N_FEATURES, ONSET, SILENCE, TREND
 
-LOUDNESS, TREND, ONSET, SILENCE = 36, 37, 38, 39  # columns of a frame's features
 SECOND, EIGHT, MINUTE = N_FEATURES, 2 * N_FEATURES, 3 * N_FEATURES  # where their means over so many seconds begin
 COLUMNS = np.array([
     LOUDNESS + SECOND, LOUDNESS + EIGHT, LOUDNESS + MINUTE, TREND, TREND + SECOND, ONSET + SECOND, ONSET + EIGHT,

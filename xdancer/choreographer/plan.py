@@ -10,7 +10,7 @@ residual k-means of principal components of the body's places: always a pose tha
 
 import numpy as np
 
-from xdancer.pose.layout import INDEX, LEFT_HAND, RIGHT_HAND
+from xdancer.pose.layout import HANDS
 
 AHEAD = 2  # half beats that a plan looks ahead
 UNTIMED = 8  # frames that stand for half a beat where there is no beat
@@ -19,7 +19,6 @@ STAGES, CODES, SIZE = 3, 256, 32
 N_PLAN = SIZE + 3  # columns: what is planned, whether anything is, how far the stretch has come, and what is left
 ACCENT = 2.0  # how much of a movement from beat to beat falls between them: 1 is even, more is slower on the beat
 REACH = (0.4, 1.8)  # how wide a movement is at an energy of 0 and of 1, beside that which was drawn
-HANDS = ((INDEX["right_wrist"], RIGHT_HAND), (INDEX["left_wrist"], LEFT_HAND))
 SCALE = 4.0  # places in units of 128 px are small; the network reads them so much larger
 
 

@@ -113,8 +113,7 @@ class TwoLevelStream(DanceStream):
         if half != self._half and self._state is not None:
             self._begun = self._reached
             drawn_plan = self._runtime.plan(self._state, now, self._plan_picker())
-            wanted = liveliness.wanted(heard, self._runtime.liveliness)
-            energy = wanted if self.energy is None else self.energy
+            energy = self.energy if self.energy is not None else liveliness.wanted(heard, self._runtime.liveliness)
             self._plan = self._runtime.plans.swung(drawn_plan, self._begun, energy)
         self._half, self._part = int(half), float(part)
         wishes = inputs.controls(self.energy, self.style, self._model.styles)

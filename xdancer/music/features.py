@@ -18,6 +18,7 @@ from xdancer.music.gain import FLOOR_DB, SILENCE_DB, AutomaticGain, level_db
 N_FEATURES = 40
 N_BANDS = 32  # bands of the hop spectrum, 0..15 are pairs of them
 CHROMA = slice(24, 36)  # columns of the chroma
+LOUDNESS, TREND, ONSET, SILENCE = 36, 37, 38, 39
 N_CHROMA = 12
 HOPS = 4  # hops a frame
 HOP_SAMPLES = HOP // HOPS  # 400 samples, 8.3 ms
@@ -100,7 +101,7 @@ class Spectrum:
         features = np.zeros(N_FEATURES, np.float32)
         onset = self._onset(float(flux.mean(axis=1).max()))
         if self.silent > SILENT_AFTER:
-            features[39] = 1.0
+            features[SILENCE] = 1.0
             return features
         features[0:16] = bands.mean(axis=0).reshape(16, 2).mean(axis=1)
         features[16:24] = flux.reshape(HOPS, 8, 4).mean(axis=2).max(axis=0)
@@ -108,9 +109,9 @@ class Spectrum:
         chroma = np.abs(spectrum).astype(np.float32) @ self._chroma
         features[CHROMA] = chroma / max(float(chroma.max()), 1e-9)
         level = max(level, FLOOR_DB)
-        features[36] = np.clip((level - reference) / 20.0, -3.0, 1.0)
-        features[37] = np.clip(self._trend(level) / 20.0, -2.0, 2.0)
-        features[38] = onset / 4.0
+        features[LOUDNESS] = np.clip((level - reference) / 20.0, -3.0, 1.0)
+        features[TREND] = np.clip(self._trend(level) / 20.0, -2.0, 2.0)
+        features[ONSET] = onset / 4.0
         return features
 
     def _onset(self, flux: float) -> float:

@@ -36,6 +36,7 @@ N_JOINTS = len(JOINTS)
 INDEX = {name: i for i, name in enumerate(JOINTS)}
 LEFT_HAND = slice(18, 39)
 RIGHT_HAND = slice(39, 60)
+HANDS = ((INDEX["right_wrist"], RIGHT_HAND), (INDEX["left_wrist"], LEFT_HAND))  # each on the wrist of its arm
 
 
 @dataclass(frozen=True)

@@ -174,10 +174,10 @@ class Parts:
 
     def __init__(
         self, tokenizer: PoseTokenizer, spread_: np.ndarray, quantiles: np.ndarray, plans: plan.Plans,
-        lively: np.ndarray,
+        liveliness: np.ndarray,
     ) -> None:  # fmt: skip
         self.codebooks, self.stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
-        self.spread, self.quantiles, self.plans, self.lively = spread_, quantiles, plans, lively
+        self.spread, self.quantiles, self.plans, self.liveliness = spread_, quantiles, plans, liveliness
         self.codes = inputs.Codes(self.codebooks, self.stages, spread_)
         self.encoder_field = tokenizer.runtime.encoder_field
         self.encoder = TokenizerNetwork(TokenizerShape.from_dict(tokenizer.config["shape"])).requires_grad_(False)
@@ -188,8 +188,8 @@ class Parts:
     def of(cls, dances: list[Dance], tokenizer: PoseTokenizer) -> "Parts":
         books, stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
         quantiles = energy_quantiles(dances)
-        lively = fit_liveliness(dances, quantiles)
-        return cls(tokenizer, _rounded(spread(dances, books, stages)), quantiles, fit_plans(dances), lively)
+        liveliness = fit_liveliness(dances, quantiles)
+        return cls(tokenizer, _rounded(spread(dances, books, stages)), quantiles, fit_plans(dances), liveliness)
 
 
 def fit_plans(dances: list[Dance], most: int = 16_000) -> plan.Plans:
@@ -375,7 +375,7 @@ def write(
             "pull": config.pull,
         },
         "energy_quantiles": [round(float(q), 4) for q in parts.quantiles],
-        "liveliness": [round(float(w), 4) for w in parts.lively],
+        "liveliness": [round(float(w), 4) for w in parts.liveliness],
         "shape": network.shape.to_dict(),
     }
     weights.save(folder, state, values)

@@ -133,11 +133,15 @@ def energy_quantiles(dances: list[Dance]) -> np.ndarray:
     return np.quantile(energies, np.linspace(0, 1, 33))
 
 
+def ranked(energy: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Motion energies (N,) as their ranks among all, 0..1."""
+    return np.interp(energy.astype(np.float64), quantiles, np.linspace(0, 1, len(quantiles)))
+
+
 def fit_liveliness(dances: list[Dance], quantiles: np.ndarray) -> np.ndarray:
     """What `liveliness.wanted` weighs what it hears by, from the ranks of the dances' energy."""
-    ranks = np.linspace(0, 1, len(quantiles))
     heard = np.concatenate([dance.song.music[: len(dance.energy) : 31] for dance in dances]).astype(np.float64)
-    rank = np.concatenate([np.interp(dance.energy[::31].astype(np.float64), quantiles, ranks) for dance in dances])
+    rank = np.concatenate([ranked(dance.energy[::31], quantiles) for dance in dances])
     return liveliness.fit(heard, rank)
 
 
@@ -268,7 +272,7 @@ def circumstances(rng: np.random.Generator) -> tuple[int, str]:
 def wishes(rng: np.random.Generator, dance: Dance, span: slice, quantiles: np.ndarray, styles: list[str]) -> np.ndarray:
     """Energy and style of a span as columns (T, 2 + S): each told in four windows of ten, as `inputs.controls` does."""
     known = rng.random() < 0.4
-    rank = np.interp(dance.energy[span].astype(np.float32), quantiles, np.linspace(0, 1, len(quantiles)))
+    rank = ranked(dance.energy[span], quantiles)
     energy = np.stack([2 * rank - 1, np.ones_like(rank)], axis=1) * known
     number = dance.style[span]
     style = np.zeros((len(number), len(styles)), np.float32)
