@@ -13,7 +13,8 @@ from xdancer.evaluation.novelty import novelty
 from xdancer.evaluation.scores import against_truth, goals, score, summary
 
 KINDS = {"kinetic": features.kinetic, "geometric": features.geometric}
-BASELINES = ("truth", "random clip", "motion graph", "motion graph, heard")
+GRAPHS = ("motion graph", "motion graph, heard")
+BASELINES = ("truth", "random clip", *GRAPHS)
 Motions = list[np.ndarray]  # (T, 60, 3) each, one a song
 Rows = dict[str, Motions]
 
@@ -34,11 +35,11 @@ def baselines(corpus: Path, dances: list[Dance], songs: dict[str, Song], seed: i
     for path, truth in zip(paths, rows["truth"], strict=True):
         with np.load(path) as data:
             strangers.append(np.resize(data["views"][0].astype(np.float32), truth.shape))
-    graphs: Rows = {"motion graph": [], "motion graph, heard": []}
+    graphs: Rows = {name: [] for name in GRAPHS}
     for dance, truth in zip(dances, rows["truth"], strict=True):
         song = songs[dance.song]
         for graph, beats in zip(graphs.values(), (song.beats, song.heard_beats), strict=True):
-            if len(beats) <= motion_graph.STEPS:  # who hears next to no beat stands
+            if not motion_graph.danceable(beats, len(truth)):  # who hears next to no beat stands
                 graph.append(np.repeat(truth[:1], len(truth), axis=0))
                 continue
             energy = np.interp(beats, song.beats, song.energy)
@@ -77,7 +78,7 @@ def compare(
     for name, value in novelty(rows, _views(corpus)).items():
         if np.isfinite(value):
             found[name]["novelty"] = value
-    graphs = {name: found[name] for name in BASELINES[2:] if name in found}
+    graphs = {name: found[name] for name in GRAPHS if name in found}
     for name in rows.keys() - {*BASELINES}:
         found[name]["goals"] = goals(found[name], graphs)
     return found

@@ -4,13 +4,13 @@ import numpy as np
 from scipy.ndimage import maximum_filter1d
 
 from xdancer.evaluation.alignment import BODY, speed, torso
+from xdancer.evaluation.features import WINDOW
 from xdancer.pose.layout import ANKLES, CANVAS_HEIGHT, CANVAS_WIDTH, FPS, LIMB_BONES, SEEN
 
 STILL = 0.15  # trunks a second: a second slower than this is frozen; a waiting dancer sways at about 0.3
 ON_CANVAS = 7  # of the 14 joints from nose to ankles: with fewer the figure has left
 PLANTED = 0.1  # trunks: an ankle so near its lowest place within half a second stands on the floor
 MINUTE = 60 * FPS
-PHRASE = 5 * FPS  # frames over which dance and music are compared in how lively they are
 
 
 def energy(pose: np.ndarray) -> float:
@@ -18,15 +18,20 @@ def energy(pose: np.ndarray) -> float:
     return float(speed(pose).mean()) if len(pose) > 1 else 0.0
 
 
+def by_pieces(values: np.ndarray, frames: int) -> np.ndarray:
+    """Mean of values (T,) over each whole piece of so many frames; the rest is left out."""
+    whole = len(values) // frames
+    return np.asarray(values[: whole * frames].reshape(whole, frames).mean(axis=1))
+
+
 def follows(pose: np.ndarray, wanted: np.ndarray) -> float:
     """Correlation of the body's speed with how lively the music is, `wanted` (T,), by pieces of five seconds; NaN where
     either is the same throughout."""
     moved, wanted = speed(pose), wanted[1 : len(pose)]
-    whole = len(moved) // PHRASE
-    pieces = [v[: whole * PHRASE].reshape(whole, PHRASE).mean(1) for v in (moved, wanted)]
-    if whole < 2 or min(piece.std() for piece in pieces) < 1e-6:
+    pieces = [by_pieces(v, WINDOW) for v in (moved, wanted)]
+    if len(pieces[0]) < 2 or min(piece.std() for piece in pieces) < 1e-6:
         return float("nan")
-    return float(np.corrcoef(*pieces)[0, 1])
+    return float(np.corrcoef(pieces[0], pieces[1])[0, 1])
 
 
 def jerk(pose: np.ndarray) -> float:
@@ -41,21 +46,16 @@ def jerk(pose: np.ndarray) -> float:
 
 def frozen(pose: np.ndarray) -> float:
     """Share of whole seconds in which the body hardly moves."""
-    moved = speed(pose)
-    whole = len(moved) // FPS
-    if not whole:
-        return 0.0
-    return float((moved[: whole * FPS].reshape(whole, FPS).mean(1) < STILL).mean())
+    seconds = by_pieces(speed(pose), FPS)
+    return float((seconds < STILL).mean()) if len(seconds) else 0.0
 
 
 def longest_freeze(pose: np.ndarray, excused: np.ndarray | None = None) -> float:
     """Seconds of the longest stretch in which the body hardly moves, by whole seconds; those in which any frame is
     `excused` (T,) do not count."""
-    moved = speed(pose)
-    whole = len(moved) // FPS
-    still = moved[: whole * FPS].reshape(whole, FPS).mean(1) < STILL
+    still = by_pieces(speed(pose), FPS) < STILL
     if excused is not None:
-        still &= ~excused[: whole * FPS].reshape(whole, FPS).any(axis=1)
+        still &= ~excused[: len(still) * FPS].reshape(len(still), FPS).any(axis=1)
     return float(longest_run(still))
 
 

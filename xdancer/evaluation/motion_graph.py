@@ -111,12 +111,17 @@ def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.norm((a - b).reshape(len(a), -1, 2), axis=-1).mean(axis=1))
 
 
+def danceable(beats: np.ndarray, frames: int) -> bool:
+    """Whether a dance of so many frames has beats (B,) s enough for a piece."""
+    return len(beats) > STEPS and bool(beats[0] * FPS < frames)
+
+
 def graph_dance(pieces: Pieces, beats: np.ndarray, energy: np.ndarray, place: Place, frames: int) -> np.ndarray:
     """A dance (frames, 60, 3) to beats (B,) s with energy (B,) 0..1, at a place; held before and after the beats.
 
     Raises ValueError where there is no piece, or no four beats to dance to.
     """
-    if not len(pieces) or len(beats) <= STEPS or beats[0] * FPS >= frames:
+    if not len(pieces) or not danceable(beats, frames):
         raise ValueError(f"{len(pieces)} pieces and {len(beats)} beats are too few for a dance of {frames} frames")
     at = beats * FPS - 0.5  # frame n shows the middle of its thirtieth of a second
     out = np.zeros((frames, 60, 3), np.float32)
