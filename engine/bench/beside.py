@@ -72,10 +72,7 @@ def viewer(port: int, show: subprocess.Popen[bytes]) -> "Iterator[Page]":
         from playwright.sync_api import sync_playwright
     except ImportError:
         raise UserError("bench drives a browser through playwright; get it with `pip install xdancer[dev]`") from None
-    begun = time.monotonic()
-    while not _listening(port):
-        alive(show, begun)
-        time.sleep(0.05)
+    until(lambda: _listening(port), show, time.monotonic())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=need("chromium", "chromium"), args=CHROMIUM)
         page = browser.new_context(bypass_csp=True).new_page()
@@ -84,14 +81,16 @@ def viewer(port: int, show: subprocess.Popen[bytes]) -> "Iterator[Page]":
         browser.close()
 
 
-def alive(show: subprocess.Popen[bytes], begun: float) -> None:
-    """Raises UserError where the show has ended, or is not there START_MOST after `begun`."""
-    if show.poll() is not None:
-        assert show.stderr is not None
-        last = show.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
-        raise UserError(f"bench: the show ended with code {show.returncode}: {' '.join(last)}")
-    if time.monotonic() - begun > START_MOST:
-        raise UserError(f"bench: no show within {START_MOST:.0f} s")
+def until(ready: Callable[[], bool], show: subprocess.Popen[bytes], begun: float) -> None:
+    """Wait. Raises UserError where the show has ended, or is not ready START_MOST after `begun`."""
+    while not ready():
+        if show.poll() is not None:
+            assert show.stderr is not None
+            last = show.stderr.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise UserError(f"bench: the show ended with code {show.returncode}: {' '.join(last)}")
+        if time.monotonic() - begun > START_MOST:
+            raise UserError(f"bench: no show within {START_MOST:.0f} s")
+        time.sleep(0.05)
 
 
 def _listening(port: int) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.bench.beside import SETTLE, START_MOST, alive, demo_show, free_port, need, process, viewer
+from engine.bench.beside import SETTLE, START_MOST, demo_show, free_port, need, process, until, viewer
 from xdancer.errors import UserError
 
 SYNC_SECONDS = 15.0
@@ -111,9 +111,7 @@ def measure_show(seconds: float, picture: Path | None = None) -> dict[str, Any]:
     subscriber = need("mosquitto_sub", "mosquitto-clients")
     begun = time.monotonic()
     with demo_show() as (port, mqtt, show), viewer(port, show) as page:
-        while _state(port)["frames"]["made"] == 0:
-            alive(show, begun)
-            time.sleep(0.05)
+        until(lambda: _state(port)["frames"]["made"] > 0, show, begun)
         page.wait_for_function("dancer.videoWidth > 16", timeout=1000 * START_MOST)
         first = time.monotonic() - begun
         time.sleep(SETTLE)
@@ -133,10 +131,7 @@ def measure_show(seconds: float, picture: Path | None = None) -> dict[str, Any]:
             page.wait_for_function("dancer.currentTime > 3", timeout=1000 * START_MOST)
             page.keyboard.press("i")
             time.sleep(SETTLE)
-            asked = time.monotonic()
-            while _state(port)["confidence"] < SURE:  # not in a break of the demo track
-                alive(show, asked)
-                time.sleep(0.1)
+            until(lambda: _state(port)["confidence"] >= SURE, show, time.monotonic())  # no break of the demo track
             page.screenshot(path=picture)
     return {
         "seconds": seconds,
