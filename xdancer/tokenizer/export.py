@@ -149,4 +149,7 @@ def _placed(graph: Graph, outputs: str) -> str:
 
 
 if __name__ == "__main__":
-    print(export(Path(sys.argv[1])))
+    try:
+        print(export(Path(sys.argv[1])))
+    except UserError as error:
+        sys.exit(str(error))

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from xdancer.errors import UserError
 from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH
 from xdancer.renderer.diffusion.model import to_pictures
 from xdancer.renderer.reference import OWN
@@ -51,4 +52,7 @@ def add(corpus: Path, folder: Path, number: int = SCENE) -> None:
 
 
 if __name__ == "__main__":
-    add(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    try:
+        add(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))
+    except UserError as error:
+        sys.exit(str(error))
