@@ -262,7 +262,9 @@ class PictureStream:
         """The next token rows (k, 5, 6), k >= 0, and their poses (k, 60, 3) where they are decoded already; the
         pictures that got ready, uint8 (n, H, W, 3), n >= 0."""
         tokens = check_tokens(tokens)
-        for row, pose in zip(tokens, self._limbs.decode(tokens) if poses is None else poses, strict=True):
+        # Row by row, for the last bit of a decoded joint depends on how many are decoded together.
+        told = (self._limbs.decode(row[None])[0] for row in tokens) if poses is None else poses
+        for row, pose in zip(tokens, told, strict=True):
             if self._heard % self._stride == 0:
                 self._waiting.append((self._heard, row, pose))
             self._heard += 1

@@ -50,27 +50,22 @@ def test_pictures_come_frame_by_frame_the_first_ones_early(renderer: Renderer) -
 @pytest.mark.parametrize("stride", [1, 3])
 def test_any_pieces_give_the_same_pictures(renderer: Renderer, pieces: list[int], stride: int) -> None:
     tokens = dance(26)
-    poses = renderer.tokenizer.decode(tokens)
-    whole, stream, other = (renderer.stream(seed=5, stride=stride) for _ in range(3))
-    want = np.concatenate([whole.step(tokens, poses), whole.finish()])
+    whole = renderer.stream(seed=5, stride=stride)
+    want = np.concatenate([whole.step(tokens), whole.finish()])
     assert len(want) == -(-26 // stride) and want.std() > 1
-    made, decoded = [], []
+    stream, made = renderer.stream(seed=5, stride=stride), []
     for end, count in zip(np.cumsum(pieces), pieces, strict=True):
-        piece = slice(end - count, end)
-        made.append(stream.step(tokens[piece], poses[piece]))
-        decoded.append(other.step(tokens[piece]))
-    assert np.array_equal(np.concatenate([*made, stream.finish()]), want)
-    # Joints decoded in other pieces may differ in the last bit of a float, and so a pixel here and there by a little.
-    apart = np.abs(np.concatenate([*decoded, other.finish()]).astype(int) - want)
-    assert apart.mean() < 0.01 and apart.max() < 8
+        made.append(stream.step(tokens[end - count : end]))
+    # Convolutions of other batch sizes may differ in the last bit of a float, and so a picture by one.
+    assert np.abs(np.concatenate([*made, stream.finish()]).astype(int) - want).max() <= 1
 
 
 def test_streams_do_not_touch_each_other_and_the_seed_matters(renderer: Renderer) -> None:
     tokens = dance(8)
-    alone, one, two = renderer.stream(seed=1), renderer.stream(seed=1), renderer.stream(seed=2)
-    want = [alone.step(tokens[k : k + 4]) for k in (0, 4)]
+    alone = renderer.stream(seed=1).step(tokens)
+    one, two = renderer.stream(seed=1), renderer.stream(seed=2)
     made = [(one.step(tokens[k : k + 4]), two.step(tokens[k : k + 4])) for k in (0, 4)]
-    assert np.array_equal(np.concatenate([m[0] for m in made]), np.concatenate(want))
+    assert np.array_equal(np.concatenate([m[0] for m in made]), alone)
     assert not np.array_equal(made[0][1], made[0][0])
 
 
