@@ -14,14 +14,16 @@ NECK, HIPS = INDEX["neck"], [INDEX["right_hip"], INDEX["left_hip"]]
 FLOOR = 0.1  # trunks: a foot that is higher than the other by more is in the air
 STEP = 5.0  # trunks a second: a foot slower than this stands, a faster one steps
 WHOLE = 0.3  # share of what is taken back that the whole body takes part in
-LEAST = 16.0  # px: the shortest trunk
+LEAST = 16.0  # px: the shortest trunk, and one of which an end is not seen
 
 
 def planted(pose: np.ndarray, before: np.ndarray) -> np.ndarray:
     """The pose (60, 3) in canvas px that comes after the pose `before`, its standing foot not slid sideways. A joint
     that is not seen, confidence 0, neither stands nor moves."""
     there = (pose[ANKLES, 2] > 0) & (before[ANKLES, 2] > 0)
-    trunk = max(float(np.linalg.norm(pose[NECK, :2] - pose[HIPS, :2].mean(0))), LEAST)
+    trunk = LEAST
+    if (pose[[NECK, *HIPS], 2] > 0).all():
+        trunk = max(float(np.linalg.norm(pose[NECK, :2] - pose[HIPS, :2].mean(0))), LEAST)
     stands = there & (pose[ANKLES, 1] >= pose[ANKLES, 1].max() - FLOOR * trunk)
     if not stands.any():
         return pose

@@ -19,7 +19,6 @@ _LIMBS = (
 _FROM = np.array([INDEX[a] for a, _, _ in _LIMBS])
 _TO = np.array([INDEX[b] for _, b, _ in _LIMBS])
 _RADIUS = np.array([r for _, _, r in _LIMBS], dtype=np.float32)
-_HANDS = (slice(18, 39), slice(39, 60))
 
 
 def _own() -> np.ndarray:
@@ -91,7 +90,7 @@ def observed(rng: np.random.Generator, joints: np.ndarray, camera: Camera) -> np
     steps = np.linalg.norm(np.diff(pixels, axis=-3, prepend=pixels[..., :1, :, :]), axis=-1)
     seen = seen * np.exp(-0.7 * (steps / BLUR) ** 2)
     seen = seen + 0.05 * _wander(rng, seen.shape, 0.75)
-    for hand in _HANDS:
+    for hand in (LEFT_HAND, RIGHT_HAND):
         seen[..., hand] *= _dropouts(rng, seen.shape[:-1])[..., None]
     x, y = pixels[..., 0], pixels[..., 1]
     inside = (x >= 0) & (x <= CANVAS_WIDTH - 1) & (y >= 0) & (y <= CANVAS_HEIGHT - 1)

@@ -63,3 +63,11 @@ def test_feet_that_are_not_seen_hold_nobody() -> None:
     one[RIGHT] = 0
     made = planted(one, standing())
     assert made[LEFT, 0] == pytest.approx(276, abs=1e-2) and not made[RIGHT].any()
+
+
+def test_whoever_shows_no_neck_has_feet_all_the_same() -> None:
+    pose = moved(0.0, SLOW)
+    pose[RIGHT, 1] -= (footing.FLOOR + 0.05) * 100
+    pose[INDEX["neck"]] = 0
+    made = planted(pose, standing())
+    assert made[LEFT, 0] == pytest.approx(276, abs=1e-2) and not made[INDEX["neck"]].any()
