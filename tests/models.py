@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.xdancer.renderer.diffusion.diffusion_fixtures import TINY, shaken
 from xdancer.choreographer import Choreographer
-from xdancer.choreographer.plan import AHEAD, JOINTS, Plans
+from xdancer.choreographer.plan import AHEAD, CODES, JOINTS, Plans
 from xdancer.music.features import N_FEATURES
 from xdancer.music.frame import BeatState, MusicFrame
 from xdancer.pose.detector import standing
@@ -54,7 +54,9 @@ def tiny_choreographer(folder: Path, tokenizer: PoseTokenizer, seed: int = 0, **
     values = {"name": "tiny", "corpus": "", "run": "", "steps": 1, "shape": TINY_CHOREOGRAPHER} | more
     config = choreography.ChoreographerConfig(**values)
     spread = np.ones((5, tokenizer.embed(np.zeros((1, 5, 6), np.int16)).shape[-1]), np.float32)
-    parts = choreography.Parts(tokenizer, spread, np.linspace(0, 1, 33), tiny_plans(), 0.1 * np.arange(9))
+    leanings = np.random.default_rng(seed).normal(size=(1 + len(config.styles), CODES))
+    leanings[0] = 0.0
+    parts = choreography.Parts(tokenizer, spread, np.linspace(0, 1, 33), tiny_plans(), 0.1 * np.arange(9), leanings)
     network = choreography.build(config, parts)
     for name, parameter in network.named_parameters():
         if name.endswith(("out.weight", "down.weight", "forecast.weight", "aims")):  # zero in a fresh network

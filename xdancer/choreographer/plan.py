@@ -19,6 +19,8 @@ STAGES, CODES, SIZE = 3, 256, 32
 N_PLAN = SIZE + 3  # columns: what is planned, whether anything is, how far the stretch has come, and what is left
 ACCENT = 2.0  # how much of a movement from beat to beat falls between them: 1 is even, more is slower on the beat
 REACH = (0.4, 1.8)  # how wide a movement is at an energy of 0 and of 1, beside that which was drawn
+LEAN = 1.0  # how much it counts how often dances of a style make a plan, beside what the network says
+ALIKE = 50  # plans of all dances that are taken for the style's: of few, nobody knows how often each is made
 SCALE = 4.0  # places in units of 128 px are small; the network reads them so much larger
 
 
@@ -79,6 +81,15 @@ def half_beats(rows: np.ndarray, tempo: np.ndarray, beat_phase: np.ndarray) -> t
     twice = np.where(tempo > 0, 2 * beat_phase, rows / UNTIMED)
     length = np.where(tempo > 0, 900.0 / np.maximum(tempo, 1.0), float(UNTIMED))
     return np.floor(twice).astype(np.int64) % 2, twice % 1, length
+
+
+def leaning(codes: np.ndarray, of_all: np.ndarray) -> np.ndarray:
+    """How much more often some dances begin a plan with each code than all do: the logarithm of the ratio (CODES,), of
+    the first codes (N,) of theirs and (M,) of all."""
+    every = np.bincount(of_all, minlength=CODES) + 1.0
+    every /= every.sum()
+    own = np.bincount(codes, minlength=CODES) + ALIKE * every
+    return np.log(own / own.sum() / every)
 
 
 def columns(vector: np.ndarray | None, part: float) -> np.ndarray:

@@ -69,6 +69,7 @@ class Runtime:
         shape = config["shape"]
         self.window: int = shape["window"]
         self.liveliness = np.array(config["liveliness"])
+        self.leanings = np.array(config["leanings"], np.float32)
         self.spread = weights["spread"]
         self.codes = Codes(weights["codebooks"], config["stages"], weights["spread"])
         self.stem, self.stem_bias = np.ascontiguousarray(weights["stem.weight"]), weights["stem.bias"]

@@ -130,8 +130,15 @@ class TwoLevelStream(DanceStream):
             self._context = self._runtime.codes.latents(self._past[chosen])
 
     def _plan_picker(self) -> Callable[[int, np.ndarray], int]:
-        """Draws the codes of a plan by temperature and top-p; the seed and the row alone make the noise."""
+        """Draws the codes of a plan by temperature and top-p, the first of them with a leaning to those of the style;
+        the seed and the row alone make the noise."""
         sampling = self._sampling
         noise = np.random.default_rng((self.seed, self._row, plan.CODES)).gumbel(size=(plan.STAGES, plan.CODES))
         heat = self.temperature * sampling["plan"]
-        return lambda stage, logits: drawn(logits, heat, sampling["top_p"], noise[stage])
+        chosen = 0 if self.style is None else 1 + self._model.styles.index(self.style)
+        leaning = plan.LEAN * self._runtime.leanings[chosen]
+
+        def pick(stage: int, logits: np.ndarray) -> int:
+            return drawn(logits + leaning if stage == 0 else logits, heat, sampling["top_p"], noise[stage])
+
+        return pick

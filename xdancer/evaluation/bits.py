@@ -97,7 +97,7 @@ def _two_level(
     from xdancer.training.finetune import loaded
 
     runtime, network = model.runtime, loaded(model, arrays)
-    parts = Parts(model.tokenizer, runtime.spread, np.zeros(2), runtime.plans, runtime.liveliness)
+    parts = Parts(model.tokenizer, runtime.spread, np.zeros(2), runtime.plans, runtime.liveliness, runtime.leanings)
     made = Windows([], parts.codes, model.tokenizer, list(model.styles), np.zeros(2), parts.plans,
                    model.config.get("without", ()))  # fmt: skip
     asked = np.zeros((FRAMES, 2 + len(model.styles)), np.float32)

@@ -3,6 +3,7 @@ The other kind is in `flat`."""
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from xdancer.tokenizer.frame import inputs as frame_inputs
 from xdancer.tokenizer.network import Shape as TokenizerShape
 from xdancer.tokenizer.network import TokenizerNetwork
 from xdancer.training.common import decayed, keep_memory, learning_rate, log, resume, save_run
-from xdancer.training.dances import Dance, Windows, energy_quantiles, fit_liveliness, long_enough, spread
+from xdancer.training.dances import Dance, Windows, energy_quantiles, fit_leanings, fit_liveliness, long_enough, spread
 
 ASTRAY = 0.4  # units of 128 px that own forecasts may be off in training
 CERTAINTY = 4.0  # weight of the squared error of the confidences beside the places'
@@ -102,7 +103,7 @@ def train(config: ChoreographerConfig, out: Path | None = None, stop_at: int | N
     torch.manual_seed(config.seed)
     tokenizer = PoseTokenizer.from_pretrained(config.tokenizer)
     data = dances_of(config, Path(config.corpus), tokenizer)
-    parts = Parts.of(data["train"], tokenizer)
+    parts = Parts.of(data["train"], tokenizer, config.styles)
     return fit(config, build(config, parts), parts, tokenizer, data, default_start(data["train"]), out, stop_at)
 
 
@@ -170,14 +171,15 @@ def fit(
 
 class Parts:
     """What the model takes from the data: code vectors in units of their spread, the ranks of motion energy, what plans
-    are made of, and how lively a dance each music wants."""
+    are made of, how lively a dance each music wants, and what plans of each style lean to."""
 
     def __init__(
         self, tokenizer: PoseTokenizer, spread_: np.ndarray, quantiles: np.ndarray, plans: plan.Plans,
-        liveliness: np.ndarray,
+        liveliness: np.ndarray, leanings: np.ndarray,
     ) -> None:  # fmt: skip
         self.codebooks, self.stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
-        self.spread, self.quantiles, self.plans, self.liveliness = spread_, quantiles, plans, liveliness
+        self.spread, self.quantiles, self.plans = spread_, quantiles, plans
+        self.liveliness, self.leanings = liveliness, leanings
         self.codes = inputs.Codes(self.codebooks, self.stages, spread_)
         self.encoder_field = tokenizer.runtime.encoder_field
         self.encoder = TokenizerNetwork(TokenizerShape.from_dict(tokenizer.config["shape"])).requires_grad_(False)
@@ -185,11 +187,13 @@ class Parts:
         self.encoder.load_state_dict(state, strict=False)
 
     @classmethod
-    def of(cls, dances: list[Dance], tokenizer: PoseTokenizer) -> "Parts":
+    def of(cls, dances: list[Dance], tokenizer: PoseTokenizer, styles: Sequence[str]) -> "Parts":
         books, stages = tokenizer.runtime.books, int(tokenizer.config["shape"]["stages"])
         quantiles = energy_quantiles(dances)
         liveliness = fit_liveliness(dances, quantiles)
-        return cls(tokenizer, _rounded(spread(dances, books, stages)), quantiles, fit_plans(dances), liveliness)
+        plans = fit_plans(dances)
+        leanings = fit_leanings(dances, plans, styles)
+        return cls(tokenizer, _rounded(spread(dances, books, stages)), quantiles, plans, liveliness, leanings)
 
 
 def fit_plans(dances: list[Dance], most: int = 16_000) -> plan.Plans:
@@ -376,6 +380,7 @@ def write(
         },
         "energy_quantiles": [round(float(q), 4) for q in parts.quantiles],
         "liveliness": [round(float(w), 4) for w in parts.liveliness],
+        "leanings": [[round(float(w), 2) for w in row] for row in parts.leanings],
         "shape": network.shape.to_dict(),
     }
     weights.save(folder, state, values)

@@ -145,6 +145,28 @@ def fit_liveliness(dances: list[Dance], quantiles: np.ndarray) -> np.ndarray:
     return liveliness.fit(heard, rank)
 
 
+def first_codes(dance: Dance, plans: plan.Plans) -> tuple[np.ndarray, np.ndarray]:
+    """Of each half beat of a dance by the exact clock, but the last ones: the first code (N,) of a plan that begins
+    there and comes true, and the style (N,) as an index or -1."""
+    rows = np.arange(len(dance.places))
+    tempo, beat = dance.song.exact[: len(rows), :2].T
+    half, part, length = plan.half_beats(rows, tempo, beat)
+    begins = 1 + np.flatnonzero(half[1:] != half[:-1])
+    left = (1 - part[begins, None] + np.arange(plan.AHEAD)) * length[begins, None]
+    ends = np.round(begins[:, None] + left).astype(int)
+    within = ends[:, -1] < len(rows)
+    codes = plans.codes(dance.places[ends[within]].astype(np.float32))
+    return codes[:, 0], dance.style[begins[within]]
+
+
+def fit_leanings(dances: list[Dance], plans: plan.Plans, styles: Sequence[str]) -> np.ndarray:
+    """What the plans of each style lean to (1 + S, CODES), see `plan.leaning`; of no style, the first row, to
+    nothing."""
+    codes, style = (np.concatenate(each) for each in zip(*(first_codes(d, plans) for d in dances), strict=True))
+    rows = [plan.leaning(codes[style == number], codes) for number in range(len(styles))]
+    return np.stack([np.zeros(plan.CODES), *rows])
+
+
 class Windows:
     """Random windows of dances as inputs and targets, seeded by the step."""
 

@@ -14,14 +14,14 @@ import torch
 from pydantic import Field
 
 from xdancer import weights
-from xdancer.choreographer import Choreographer
+from xdancer.choreographer import Choreographer, plan
 from xdancer.choreographer.network import ChoreographerNetwork, Shape
 from xdancer.config import load_config
 from xdancer.errors import UserError
 from xdancer.pose.layout import FPS, TOKENS_PER_FRAME
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.choreographer import ChoreographerConfig, Parts, dances_of, fit
-from xdancer.training.dances import Dance, cut
+from xdancer.training.dances import Dance, cut, first_codes
 
 LONGEST = 12 * FPS  # frames of a stretch that counts as one clip
 OUTSIDE = 0.1  # share of a stretch that may be labelled otherwise
@@ -68,12 +68,15 @@ def finetune(config: FinetuneConfig, out: Path | None = None, stop_at: int | Non
     taken |= {key: base.sampling[key] for key in ("temperature", "top_p", "coherence", "pull")}
     config = config.model_copy(update=taken)
     quantiles = np.array(base.config["energy_quantiles"], np.float32)
-    parts = Parts(tokenizer, base.runtime.spread, quantiles, base.runtime.plans, base.runtime.liveliness)
     arrays, _ = weights.load_arrays(weights.find("choreographer", config.base))
     network = loaded(base, arrays)
     data = dances_of(config, Path(config.corpus), tokenizer)
     clips = chosen(data["train"], config)
     rest = dances_of(config, Path(config.general), tokenizer)["train"] if config.general else data["train"]
+    parts = Parts(
+        tokenizer, base.runtime.spread, quantiles, base.runtime.plans, base.runtime.liveliness,
+        leaning_to(clips, rest, base.runtime),
+    )  # fmt: skip
     chances = np.concatenate([(1 - config.keep) * _by_length(clips), config.keep * _by_length(rest)])
     data["train"] = [*clips, *rest]
     start = base.start.reshape(TOKENS_PER_FRAME)
@@ -88,6 +91,13 @@ def loaded(model: Choreographer, arrays: dict[str, np.ndarray]) -> Choreographer
     network = ChoreographerNetwork(Shape(**model.config["shape"]), vectors, runtime.plans)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, strict=False)
     return network
+
+
+def leaning_to(clips: list[Dance], rest: list[Dance], runtime: Any) -> np.ndarray:
+    """The leanings (1 + S, CODES) of the base, but where no style is asked for to what the clips have more often than
+    the rest."""
+    own, every = (np.concatenate([first_codes(dance, runtime.plans)[0] for dance in some]) for some in (clips, rest))
+    return np.concatenate([plan.leaning(own, every)[None], runtime.leanings[1:]])
 
 
 def chosen(dances: list[Dance], config: FinetuneConfig) -> list[Dance]:

@@ -117,7 +117,7 @@ def test_streaming_is_the_one_pass_form(tokenizer, tmp_path, monkeypatch, lead, 
     state, config = weights.load(folder)
     network = ChoreographerNetwork(Shape(**config["shape"]), torch.from_numpy(model.runtime.codes.vectors), plans)
     network.load_state_dict({k: v for k, v in state.items() if k not in ("codebooks", "spread")}, strict=False)
-    parts = Parts(tokenizer, model.runtime.spread, np.zeros(2), plans, model.runtime.liveliness)
+    parts = Parts(tokenizer, model.runtime.spread, np.zeros(2), plans, model.runtime.liveliness, model.runtime.leanings)
     with torch.no_grad():
         states, foretold = network.frames(torch.from_numpy(x)[None])
         aim = aims(
@@ -191,6 +191,19 @@ def test_energy_and_style_take_hold_on_the_next_frame(model):
     np.testing.assert_array_equal(danced(plain, frames[:10]), danced(steered, frames[:10]))
     steered.energy, steered.style = 1.0, "salsa"
     assert (plain.step(frames[10:]).tokens != steered.step(frames[10:]).tokens).any()
+
+
+def test_a_style_leans_to_plans_of_its_own(model, monkeypatch):
+    leanings = np.full_like(model.runtime.leanings, -100.0)
+    leanings[0, 11] = leanings[1 + model.styles.index("salsa"), 7] = 100.0
+    monkeypatch.setattr(model.runtime, "leanings", leanings)
+    stream, frames = model.stream(seed=3), music(60)
+    for style, code in ((None, 11), ("salsa", 7), (None, 11)):
+        stream.style = style
+        pick = stream._plan_picker()
+        assert pick(0, np.zeros(plan.CODES, np.float32)) == code
+        assert len({pick(1, np.eye(plan.CODES)[k] * 100) for k in (2, 9)}) == 2  # finer codes are the network's own
+    assert stream.step(frames).tokens.shape == (60, 5, 6)
 
 
 def test_left_to_itself_a_dance_is_as_lively_as_the_music_wants(model, monkeypatch):

@@ -37,6 +37,15 @@ def test_codes_are_the_nearest_stage_by_stage() -> None:
     np.testing.assert_allclose(plans.places(plans.vectors(np.array([[7, 3, 4]])))[0, 0, 0, 0], 7.34, rtol=1e-6)
 
 
+def test_dances_lean_to_the_codes_they_have_more_often_than_all() -> None:
+    of_all = np.repeat(np.arange(plan.CODES), 4)  # each as often as any
+    found = plan.leaning(np.repeat([3, 5], [120, 30]), of_all)
+    share = plan.ALIKE / plan.CODES  # of each code in the plans that are taken for theirs
+    expected = np.log((np.array([120, 30, 0]) + share) / (150 + plan.ALIKE) * plan.CODES)
+    np.testing.assert_allclose(found[[3, 5, 9]], expected)
+    np.testing.assert_allclose(plan.leaning(of_all, of_all), 0, atol=1e-9)
+
+
 def test_half_beats_follow_the_clock_and_frames_where_there_is_none() -> None:
     rows = np.array([0, 7, 8, 20, 21, 22])
     tempo = np.array([0, 0, 0, 120, 120, 90.0])

@@ -15,7 +15,7 @@ from xdancer.music.features import N_FEATURES
 from xdancer.pose.layout import N_JOINTS
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training import choreographer as training
-from xdancer.training.dances import Dance, Song, Windows, clock_rows
+from xdancer.training.dances import Dance, Song, Windows, clock_rows, first_codes, fit_leanings
 
 FRAMES = 150
 
@@ -75,6 +75,35 @@ def test_training_learns_and_an_interrupted_run_ends_the_same(place):
         ).styles[1]
         == "salsa"
     )
+
+
+def two_poses_in_two_styles():
+    """A dance at 120 BPM that stands in one pose in style 1 for 75 frames, then in another in style 0, and plans of
+    which code 0 is the first, 1 the second."""
+    books = np.full((plan.STAGES, plan.CODES, plan.SIZE), 9.0, np.float32)
+    books[0, :2], books[1:, 0] = 0.0, 0.0
+    books[0, 1, 0] = 1.0
+    ways = plan.AHEAD * plan.JOINTS * 2
+    plans = plan.Plans(np.zeros(ways, np.float32), np.eye(ways, plan.SIZE, dtype=np.float32), books)
+    later = np.arange(FRAMES) >= 75
+    places = np.zeros((FRAMES, plan.JOINTS, 2), np.float32)
+    places[later, 0, 0] = 1.0
+    beat = (np.arange(FRAMES) + 1) / 15
+    clock = np.stack([np.full(FRAMES, 120.0), beat % 1, beat / 4 % 1, np.ones(FRAMES)], axis=1)
+    unused = np.zeros(FRAMES)
+    return Dance(unused, unused, unused, places, unused, np.where(later, 0, 1), Song(unused, unused, clock)), plans
+
+
+def test_plans_are_counted_by_the_half_beat_and_style():
+    dance, plans = two_poses_in_two_styles()
+    codes, style = first_codes(dance, plans)
+    assert len(codes) == 18  # of 19 that begin within 150 frames the last comes true after them
+    assert (codes[style == 0] == 1).all() and codes[style == 1].tolist() == [0] * 9 + [
+        1
+    ]  # the last ends after the change
+    nothing, own, other = fit_leanings([dance], plans, ["modern", "salsa"])
+    assert not nothing.any()
+    assert own[1] - own[0] > 1 and other[0] - other[1] > 1
 
 
 def test_a_trained_model_is_evaluated_beside_the_truth(place, tmp_path):

@@ -11,6 +11,7 @@ from xdancer.choreographer import Choreographer
 from xdancer.errors import UserError
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training import finetune as tuning
+from xdancer.training.dances import first_codes
 from xdancer.training.finetune import FinetuneConfig, finetune, stretches
 
 
@@ -45,6 +46,20 @@ def test_the_command_tunes_and_an_interrupted_run_ends_the_same(place, tmp_path,
     base = Choreographer.from_pretrained(str(place / "base"), tuned.tokenizer)
     assert tuned.sampling == base.sampling and tuned.styles == base.styles
     assert (tuned.start == base.start).all()
+
+
+def test_the_tuned_leans_to_the_plans_of_its_clips(place):
+    tokenizer = PoseTokenizer.from_pretrained(str(place / "tokenizer"))
+    settings = config(place, "leaning", steps=1, clips=1)
+    tuned = Choreographer.from_pretrained(finetune(FinetuneConfig(**settings))["weights"], tokenizer)
+    base = Choreographer.from_pretrained(str(place / "base"), tokenizer)
+    dances = tuning.dances_of(FinetuneConfig(**settings), place / "corpus", tokenizer)["train"]
+    clips = tuning.chosen(dances, FinetuneConfig(**settings))
+    own, every = (np.concatenate([first_codes(d, base.runtime.plans)[0] for d in some]) for some in (clips, dances))
+    assert len(own) < len(every)
+    leaning = tuned.runtime.leanings[0]
+    assert leaning[np.unique(own)].mean() > 0 and not (leaning[np.setdiff1d(every, own)] > 0).any()
+    np.testing.assert_array_equal(tuned.runtime.leanings[1:], base.runtime.leanings[1:])
 
 
 def test_without_a_step_the_tuned_is_the_base(place):
