@@ -105,10 +105,15 @@ def controls(energy: float | None, style: str | None, styles: Sequence[str]) -> 
     if energy is not None:
         out[:2] = 2 * min(max(float(energy), 0.0), 1.0) - 1, 1.0
     if style is not None:
-        if style not in styles:
-            raise ValueError(f"no style {style!r}; there are {', '.join(styles)}")
-        out[2 + list(styles).index(style)] = 1.0
+        out[2 + style_number(style, styles)] = 1.0
     return out
+
+
+def style_number(style: str, styles: Sequence[str]) -> int:
+    """The place of a style's name among `styles`. ValueError where it is none of them."""
+    if style not in styles:
+        raise ValueError(f"no style {style!r}; there are {', '.join(styles)}")
+    return styles.index(style)
 
 
 def context_rows(row: int) -> np.ndarray:

@@ -135,7 +135,7 @@ class TwoLevelStream(DanceStream):
         sampling = self._sampling
         noise = np.random.default_rng((self.seed, self._row, plan.CODES)).gumbel(size=(plan.STAGES, plan.CODES))
         heat = self.temperature * sampling["plan"]
-        chosen = 0 if self.style is None else 1 + self._model.styles.index(self.style)
+        chosen = 0 if self.style is None else 1 + inputs.style_number(self.style, self._model.styles)
         leaning = plan.LEAN * self._runtime.leanings[chosen]
 
         def pick(stage: int, logits: np.ndarray) -> int:

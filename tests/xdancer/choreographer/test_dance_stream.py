@@ -1,3 +1,4 @@
+import copy
 import json
 import shutil
 
@@ -204,6 +205,16 @@ def test_a_style_leans_to_plans_of_its_own(model, monkeypatch):
         assert pick(0, np.zeros(plan.CODES, np.float32)) == code
         assert len({pick(1, np.eye(plan.CODES)[k] * 100) for k in (2, 9)}) == 2  # finer codes are the network's own
     assert stream.step(frames).tokens.shape == (60, 5, 6)
+
+
+def test_an_unknown_style_is_named_whenever_it_comes(model):
+    stream, frames = model.stream(), music(60)
+    for frame in frames:  # at some of them a plan begins
+        stream.style = "polka"
+        with pytest.raises(ValueError, match="no style 'polka'; there are modern"):
+            copy.deepcopy(stream).step([frame])
+        stream.style = None
+        stream.step([frame])
 
 
 def test_left_to_itself_a_dance_is_as_lively_as_the_music_wants(model, monkeypatch):
