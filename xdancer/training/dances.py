@@ -145,24 +145,33 @@ def fit_liveliness(dances: list[Dance], quantiles: np.ndarray) -> np.ndarray:
     return liveliness.fit(heard, rank)
 
 
-def first_codes(dance: Dance, plans: plan.Plans) -> tuple[np.ndarray, np.ndarray]:
-    """Of each half beat of a dance by the exact clock, but the last ones: the first code (N,) of a plan that begins
-    there and comes true, and the style (N,) as an index or -1."""
-    rows = np.arange(len(dance.places))
-    tempo, beat = dance.song.exact[: len(rows), :2].T
-    half, part, length = plan.half_beats(rows, tempo, beat)
-    begins = 1 + np.flatnonzero(half[1:] != half[:-1])
+def begun(song: Song, rows: np.ndarray, lead: int, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The plans that begin within consecutive rows (T,), one with each half beat by the clock that those are told: at
+    which of the rows (N,), the rows (N, AHEAD) at which they are to have come true, and what part of its half beat has
+    passed at each row (T,)."""
+    tempo, beat, *_ = clock_at(song, rows, lead, kind)
+    half, part, length = plan.half_beats(rows, tempo, beat % 1)
+    begins = np.flatnonzero(np.append(rows[0] > 0, half[1:] != half[:-1]))
     left = (1 - part[begins, None] + np.arange(plan.AHEAD)) * length[begins, None]
-    ends = np.round(begins[:, None] + left).astype(int)
-    within = ends[:, -1] < len(rows)
-    codes = plans.codes(dance.places[ends[within]].astype(np.float32))
-    return codes[:, 0], dance.style[begins[within]]
+    return begins, np.round(rows[begins, None] + left).astype(int), part
+
+
+def first_codes(dances: list[Dance], plans: plan.Plans) -> tuple[np.ndarray, np.ndarray]:
+    """Of all plans that begin in dances by the exact clock, and come true before their ends: the first code (N,), and
+    the style (N,) as an index or -1."""
+    codes, styles = [], []
+    for dance in dances:
+        begins, ends, _ = begun(dance.song, np.arange(len(dance.places)), 0, "exact")
+        within = ends[:, -1] < len(dance.places)
+        codes.append(plans.codes(dance.places[ends[within]].astype(np.float32))[:, 0])
+        styles.append(dance.style[begins[within]])
+    return np.concatenate(codes), np.concatenate(styles)
 
 
 def fit_leanings(dances: list[Dance], plans: plan.Plans, styles: Sequence[str]) -> np.ndarray:
     """What the plans of each style lean to (1 + S, CODES), see `plan.leaning`; of no style, the first row, to
     nothing."""
-    codes, style = (np.concatenate(each) for each in zip(*(first_codes(d, plans) for d in dances), strict=True))
+    codes, style = first_codes(dances, plans)
     rows = [plan.leaning(codes[style == number], codes) for number in range(len(styles))]
     return np.stack([np.zeros(plan.CODES), *rows])
 
@@ -240,11 +249,8 @@ class Windows:
         dance is at that clock's next two half beats. There is none before the first of them.
         """
         rows = np.arange(max(first - LONGEST, 0), first + frames)
-        tempo, beat, *_ = clock_at(dance.song, rows, lead, kind)
-        half, part, length = plan.half_beats(rows, tempo, beat % 1)
-        begins = np.flatnonzero(np.append(rows[0] > 0, half[1:] != half[:-1]))
-        left = (1 - part[begins, None] + np.arange(plan.AHEAD)) * length[begins, None]
-        ends = np.clip(np.round(rows[begins, None] + left).astype(int), 0, len(dance.places) - 1)
+        begins, ends, part = begun(dance.song, rows, lead, kind)
+        ends = np.clip(ends, 0, len(dance.places) - 1)
         codes = self.plans.codes(dance.places[ends].astype(np.float32))
         vectors = self.plans.vectors(codes)
         follows = np.searchsorted(begins, np.arange(len(rows)), side="right") - 1

@@ -96,7 +96,7 @@ def loaded(model: Choreographer, arrays: dict[str, np.ndarray]) -> Choreographer
 def leaning_to(clips: list[Dance], rest: list[Dance], runtime: Any) -> np.ndarray:
     """The leanings (1 + S, CODES) of the base, but where no style is asked for to what the clips have more often than
     the rest."""
-    own, every = (np.concatenate([first_codes(dance, runtime.plans)[0] for dance in some]) for some in (clips, rest))
+    own, every = (first_codes(some, runtime.plans)[0] for some in (clips, rest))
     return np.concatenate([plan.leaning(own, every)[None], runtime.leanings[1:]])
 
 

@@ -96,11 +96,10 @@ def two_poses_in_two_styles():
 
 def test_plans_are_counted_by_the_half_beat_and_style():
     dance, plans = two_poses_in_two_styles()
-    codes, style = first_codes(dance, plans)
+    codes, style = first_codes([dance], plans)
     assert len(codes) == 18  # of 19 that begin within 150 frames the last comes true after them
-    assert (codes[style == 0] == 1).all() and codes[style == 1].tolist() == [0] * 9 + [
-        1
-    ]  # the last ends after the change
+    before = [0] * 9 + [1]  # the last of them comes true after the change
+    assert (codes[style == 0] == 1).all() and codes[style == 1].tolist() == before
     nothing, own, other = fit_leanings([dance], plans, ["modern", "salsa"])
     assert not nothing.any()
     assert own[1] - own[0] > 1 and other[0] - other[1] > 1
