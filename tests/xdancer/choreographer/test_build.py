@@ -11,12 +11,12 @@ ANKLE, NECK = INDEX["right_ankle"], INDEX["neck"]
 
 
 def standing(scale: float = 1.0) -> np.ndarray:
-    """A body (60, 3) without hands or face, about its foot so many times as large."""
+    """A body (60, 3) of people's proportions, without hands or face, about its foot so many times as large."""
     pose = np.zeros((60, 3), np.float32)
     for name, x, y in [
-        ("neck", 256, 200), ("right_hip", 240, 300), ("left_hip", 272, 300), ("right_knee", 238, 380),
-        ("right_ankle", 236, 461), ("left_knee", 274, 380), ("left_ankle", 276, 460), ("left_shoulder", 290, 205),
-        ("left_elbow", 300, 260), ("left_wrist", 320, 300),
+        ("neck", 256, 190), ("right_hip", 240, 300.6), ("left_hip", 272, 300.6), ("right_knee", 238, 380.66),
+        ("right_ankle", 236, 462.92), ("left_knee", 274, 380.66), ("left_ankle", 282.5, 462.5),
+        ("left_shoulder", 290, 194.6), ("left_elbow", 300, 247.34), ("left_wrist", 320, 286.53),
     ]:  # fmt: skip
         pose[INDEX[name]] = x, y, 0.9
     pose[:, :2] = np.where(pose[:, 2:] > 0, pose[ANKLE, :2] + scale * (pose[:, :2] - pose[ANKLE, :2]), 0)
@@ -36,6 +36,26 @@ def test_growth_is_found() -> None:
     assert seen(standing()).grown == pytest.approx(0, abs=build.STEP)
     assert seen(standing(), standing(1.05)).grown == pytest.approx(np.log(1.05), abs=2 * build.STEP)
     assert seen(standing(), standing(0.95)).grown == pytest.approx(np.log(0.95), abs=2 * build.STEP)
+
+
+def test_the_size_is_kept_from_the_first_frame_on() -> None:
+    """A dance that grows by a hundredth a second, which nobody would see, is held before its limbs are known."""
+    dance, size, alone = Build(standing()), 1.0, 1.0
+    for _ in range(build.FIRST + 300):
+        alone *= 1 + 0.01 / 30
+        kept = dance.kept(standing(size * (1 + 0.01 / 30)))
+        dance.push(kept)
+        size = float(np.ptp(kept[kept[:, 2] > 0, 1]) / np.ptp(standing()[standing()[:, 2] > 0, 1]))
+        assert abs(size - 1) < 0.02
+    assert alone > 1.2
+
+
+def test_how_large_a_figure_is_does_not_hang_on_what_points_at_the_camera() -> None:
+    bent = standing()
+    for joint, to in (("left_wrist", "left_elbow"), ("left_hip", "neck"), ("left_knee", "left_hip")):
+        bent[INDEX[joint], :2] = bent[INDEX[to], :2] + 5
+    bent[INDEX["left_ankle"]] = 0
+    assert seen(bent, standing(), frames=build.FIRST // 2).grown == pytest.approx(0, abs=2 * build.STEP)
 
 
 def test_an_arm_that_points_at_the_camera_is_no_shorter() -> None:
@@ -109,6 +129,18 @@ def test_of_a_build_that_nobody_has_seen_nothing_is_asked() -> None:
     pose = standing(1.05)
     pose[[INDEX["right_ankle"], INDEX["left_ankle"]]] = 0
     np.testing.assert_array_equal(feet.kept(pose), pose)
+
+
+def test_who_begins_without_feet_is_as_large_as_when_they_have_come() -> None:
+    near = standing(1.5)
+    near[[INDEX["right_ankle"], INDEX["left_ankle"]]] = 0
+    dance = seen(near, frames=1)
+    for _ in range(build.FIRST - 2):
+        dance.push(standing())
+        assert dance.grown == 0
+    for _ in range(2 * build.FIRST):
+        dance.push(standing())
+        assert dance.grown == pytest.approx(0, abs=build.STEP)
 
 
 def test_a_limb_that_comes_into_view_counts_from_then_on() -> None:

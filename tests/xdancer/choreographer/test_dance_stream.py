@@ -11,6 +11,7 @@ from models import TINY_CHOREOGRAPHER, music, tiny_choreographer, tiny_tokenizer
 
 from xdancer import weights
 from xdancer.choreographer import Choreographer, inputs, liveliness, plan
+from xdancer.choreographer.build import Build
 from xdancer.choreographer.footing import planted
 from xdancer.choreographer.network import ChoreographerNetwork, Shape
 from xdancer.choreographer.runtime import FAINT
@@ -139,11 +140,14 @@ def test_streaming_is_the_one_pass_form(tokenizer, tmp_path, monkeypatch, lead, 
 
 
 def aimed_at(model, poses, foretold, followed, begun, half, part):
-    """The poses (T, 60, 3) aimed at, as places: foretold, led to the plan, and on their feet."""
+    """The poses (T, 60, 3) aimed at, as places: foretold, led to the plan, as large as ever, and on their feet."""
     aimed = foretold.copy()
     past = poses[-len(foretold) :]  # before each frame
     reached = began = inputs.places(past[0])
+    build = Build(past[0])
     for n in range(len(foretold)):
+        if n > 0:
+            build.push(past[n])
         aimed[n, :, 2] = np.maximum(foretold[n, :, 2], FAINT)  # in training what is hidden may be aimed at as hidden
         pose = inputs.posed(foretold[n, :, :2], aimed[n, :, 2])
         places = inputs.places(pose)
@@ -154,7 +158,7 @@ def aimed_at(model, poses, foretold, followed, begun, half, part):
             target = model.runtime.plans.places(vector)[0]
             led = plan.led(places, began, target, half[n], part[n], model.sampling["pull"])
             places = np.where(pose[:, 2:] > 0, led, places).astype(np.float32)
-        reached = inputs.places(planted(inputs.posed(places, aimed[n, :, 2]), past[n]))
+        reached = inputs.places(planted(build.kept(inputs.posed(places, aimed[n, :, 2])), past[n]))
         aimed[n, :, :2] = reached
     return aimed
 
