@@ -1,5 +1,6 @@
 """What a dance begins from: the choreographer's pose, or that of the person who is drawn."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,20 @@ from xdancer.errors import UserError
 from xdancer.music.demo import click_track
 from xdancer.pose.detector import standing
 from xdancer.pose.layout import INDEX
-from xdancer.renderer.reference import own
 from xdancer.tokenizer import PoseTokenizer
+
+FEET = (256, 812)  # of `standing`, px
 
 
 def test_the_dance_begins_in_the_pose_and_with_the_build_of_who_is_drawn(tmp_path: Path) -> None:
     tiny_renderer(tmp_path, PoseTokenizer.from_pretrained())
+    pose = standing()
+    pose[:, :2] = FEET + 0.85 * (pose[:, :2] - FEET)  # smaller than the dancer whom nobody asks for
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["reference"]["pose"] = pose.tolist()
+    (tmp_path / "config.json").write_text(json.dumps(config))
     person = load_models(load(None, ["renderer=diffusion", f"weights.renderer={tmp_path}"]))
     nobody = load_models(load(None, []))
-    _, pose = own(tmp_path)
     seen = pose[:18, 2] > 0
     far = {}
     for name, which in (("person", person), ("nobody", nobody)):
