@@ -65,6 +65,10 @@ class Moved:
     def __getitem__(self, key: Any) -> "Moved":
         return Moved(self.maps[key], self.pictures[key], self.away[key])
 
+    def flat(self) -> "Moved":
+        """The first two axes as one."""
+        return Moved(*(v.flatten(0, 1) for v in (self.maps, self.pictures, self.away)))
+
     @classmethod
     def stacked(cls, some: Sequence["Moved"]) -> "Moved":
         return cls.joined([m[None] for m in some])

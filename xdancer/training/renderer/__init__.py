@@ -2,8 +2,8 @@
 
 The stages: the autoencoder; what bodies look like around their joints; the same by the pictures that are carried over
 them; pairs of pictures of one person; windows of 16 frames, with motion decoder and temporal modules; then consistency,
-so that four passes are enough. (The paper leads its image pairs by drawn skeletons and its windows by the motion
-decoder; here one of the two leads both.)
+so that four passes are enough, or painting: the pictures themselves, as a show makes them in one pass. (The paper leads
+its image pairs by drawn skeletons and its windows by the motion decoder; here one of the two leads both.)
 """
 
 import argparse

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-StageName = Literal["autoencoder", "body", "carry", "images", "motion", "consistency"]
+StageName = Literal["autoencoder", "body", "carry", "images", "motion", "painting", "consistency"]
 
 
 class Stage(BaseModel):

@@ -9,13 +9,14 @@ from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.autoencoder import SmallAutoencoder
 from xdancer.renderer.diffusion.body import BodyNetwork, Surface
-from xdancer.renderer.diffusion.carry import carried, cut_out, looks
+from xdancer.renderer.diffusion.carry import Moved, carried, cut_out, looks
 from xdancer.renderer.diffusion.model import DiffusionModel
 from xdancer.renderer.diffusion.noise import CLEAN
 
 PERSON = 3.0  # how much more a pixel of the person counts than one of the backdrop
 PLACED = 4.0  # how much a stature counts beside whether somebody is seen
 BESIDE = 9  # px: so wide around a pixel of the person the carried picture counts
+SQUARED = 10.0  # what the squared error of pictures counts beside the absolute one, which is far larger
 HOP = 50  # timesteps between the two answers that consistency asks to agree
 
 
@@ -150,13 +151,36 @@ def consistency(model: DiffusionModel, average: DiffusionModel, batch: Batch, ge
     return _weighted(torch.sqrt((made - true).square() + 1e-3) - 1e-3**0.5, batch, timesteps)
 
 
+def painting(model: DiffusionModel, batch: Batch, true: Tensor, person: Tensor) -> Tensor:
+    """Loss of the pictures that a show makes in one pass, against `true` ones (B, F, 3, H, W) in [-1, 1], where the
+    `person` (B, F, 1, H, W) counts more: their squared error, their absolute one and that of their edges."""
+    wrong_at, true = 1 + PERSON * person.flatten(0, 1), true.flatten(0, 1)
+    made = once(model, batch)
+    squared = ((made - true).square() * wrong_at).mean() / wrong_at.mean()
+    return SQUARED * squared + _seen(made, true, wrong_at)
+
+
+def once(model: DiffusionModel, batch: Batch) -> Tensor:
+    """The pictures (B * F, 3, H, W) of a batch in one pass, from the mean of the noise, as `Rolling` begins then."""
+    nothing = torch.zeros_like(batch.latents[:, 1:])
+    timesteps = torch.full(nothing.shape[:2], model.noise.steps - 1, device=nothing.device)
+    said, moved = _answered(model, batch, nothing, timesteps)
+    latents = model.noise.cleaned(nothing, said, timesteps).flatten(0, 1)
+    return model.paint(latents, moved.flat() if moved is not None else None).float()
+
+
 def answer(model: DiffusionModel, batch: Batch, noisy: Tensor, timesteps: Tensor) -> Tensor:
     """What the model says of noisy windows (B, F, C, h, w) of this batch."""
+    return _answered(model, batch, noisy, timesteps)[0]
+
+
+def _answered(model: DiffusionModel, batch: Batch, noisy: Tensor, timesteps: Tensor) -> tuple[Tensor, Moved | None]:
+    """As `answer`, and the references as they were carried to the windows' poses."""
     sight = model.see(batch.latents[:, 0], batch.pictures, batch.posed)
     moved = model.carried(sight, batch.poses)
     carried = moved.maps if moved is not None else None
     maps = model.lead(batch.tokens, batch.poses, noisy.shape[-2], noisy.shape[-1], carried)
-    return model.predict(noisy, timesteps, maps, sight, carried).float()
+    return model.predict(noisy, timesteps, maps, sight, carried).float(), moved
 
 
 def _weighted(error: Tensor, batch: Batch, timesteps: Tensor) -> Tensor:

@@ -33,7 +33,8 @@ def write(path: Path, model: DiffusionModel, stage: str, drawn: tuple[Tensor, ..
         grid = _stacked(to_pictures(v) for v in _bodies(model, places, shown, references, all_poses(scenes)))
     else:
         windows = zip(drawn[0], scenes["posed"], scenes["tokens"], scenes["poses"], strict=True)
-        grid = np.concatenate([_row(model, *window, seed) for window in windows])
+        once = stage == "painting"
+        grid = np.concatenate([_row(model, *window, seed, once) for window in windows])
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), grid[..., ::-1])
 
@@ -64,9 +65,13 @@ def _coloured(places: Tensor, shown: Tensor) -> Tensor:
 
 
 def _row(
-    model: DiffusionModel, pictures: Tensor, posed: Tensor, tokens: Tensor, poses: Tensor, seed: int
+    model: DiffusionModel, pictures: Tensor, posed: Tensor, tokens: Tensor, poses: Tensor, seed: int, once: bool
 ) -> np.ndarray:
-    made = drawn(model, (pictures[:1], posed[None]), tokens, poses, STEPS, seed)
+    reference = pictures[:1], posed[None]
+    if once:
+        made = rolled(model, reference, tokens, poses, seed, levels=1, chunk=len(poses))
+    else:
+        made = drawn(model, reference, tokens, poses, STEPS, seed)
     shown = np.linspace(0, len(poses) - 1, min(FRAMES, len(poses))).round().astype(int)
     true = to_pictures(pictures)
     above = np.concatenate([true[0], *true[1 + shown]], axis=1)

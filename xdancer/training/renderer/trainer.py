@@ -108,6 +108,8 @@ class Trainer:
                 fine, person = pictures.flatten(0, 1), person.flatten(0, 1)
                 return objectives.autoencoding(self.model.autoencoder, fine, person)
             batch = self._batch(scenes, pictures, person)
+            if stage.stage == "painting":
+                return objectives.painting(self.model, batch, pictures[:, 1:], person[:, 1:])
             if stage.stage == "consistency":
                 return objectives.consistency(self.model, self.average, batch, generator)
             return objectives.denoising(self.model, batch, generator, stage.last)

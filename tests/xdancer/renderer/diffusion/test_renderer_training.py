@@ -23,6 +23,7 @@ from xdancer.training.renderer import objectives, parts
 from xdancer.training.renderer.config import RendererConfig
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.objectives import Batch, noise_levels
+from xdancer.training.renderer.samples import rolled
 from xdancer.training.renderer.scenes import Scenes, gathered
 
 ROOT = Path(__file__).parents[4]
@@ -34,6 +35,7 @@ STAGES = [
         {"stage": "carry", "steps": 2, "windows": 1, "learning_rate": 0.001},
         {"stage": "images", "steps": 2, "windows": 2, "learning_rate": 0.001},
         {"stage": "motion", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001, "echo": 2, "last": 0.5},
+        {"stage": "painting", "steps": 2, "windows": 1, "frames": 2, "learning_rate": 0.001},
         {"stage": "consistency", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001},
     )
 ]
@@ -62,7 +64,7 @@ def test_a_run_that_was_cut_off_goes_the_same_way(settings: dict, tmp_path: Path
     for stop in stops:
         training.train(whole, stop_at=stop)  # writes its checkpoint, as the other run does, and goes on
     straight = training.train(whole)
-    assert straight["finished"] and straight["steps"] == straight["of"] == 13
+    assert straight["finished"] and straight["steps"] == straight["of"] == 15
     moved = of(settings, run=str(tmp_path / "here"))
     for stop in stops:
         assert not training.train(moved, stop_at=stop)["finished"]
@@ -70,11 +72,11 @@ def test_a_run_that_was_cut_off_goes_the_same_way(settings: dict, tmp_path: Path
         moved = of(settings, run=str(tmp_path / f"there{stop}"))
     resumed = training.train(moved)
     assert resumed["finished"] and state(resumed) == state(straight)
-    assert training.train(moved)["steps"] == 13  # there is nothing left to do
+    assert training.train(moved)["steps"] == 15  # there is nothing left to do
     rows = [json.loads(line) for line in (Path(moved.run) / "log.jsonl").read_text().splitlines()]
     assert {row["stage"] for row in rows} == {s["stage"] for s in STAGES}
     assert all(np.isfinite(row["held_out"]) for row in rows)
-    assert len(list((Path(moved.run) / "samples").glob("*.png"))) == 7
+    assert len(list((Path(moved.run) / "samples").glob("*.png"))) == 8
     made = Renderer.from_pretrained(resumed["weights"], reference=person(), tokenizer=settings["tokenizer"])
     assert made.reads_tokens and made.stream().step(np.zeros((4, 5, 6), np.int16)).shape == (4, 64, 40, 3)
 
@@ -285,6 +287,27 @@ def test_every_part_learns_from_the_denoising_loss() -> None:
     ]  # fmt: skip
     # The ReferenceNet is read at its self-attentions' entrances: what follows the last of them is never asked.
     assert all(name.startswith("reference.up_blocks") for name in silent), silent
+
+
+def test_painting_asks_for_the_pictures_of_a_show_in_one_pass() -> None:
+    """They cost nothing where they are right; all others do, most where the person is."""
+    model = tiny_model()
+    batch = batch_of(model)
+    shown = []
+    for k in range(2):
+        reference = batch.pictures[k : k + 1], batch.posed[k : k + 1]
+        latents = model.autoencoder.encode(reference[0])
+        batch.latents[k, 0] = latents[0].detach()
+        shown.append(rolled(model, reference, batch.tokens[k], batch.poses[k], seed=k, levels=1, chunk=4))
+    true, person_here = torch.stack(shown), torch.zeros(2, 4, 1, 64, 40)
+    torch.testing.assert_close(objectives.once(model, batch), true.flatten(0, 1), atol=2e-3, rtol=0)
+    assert objectives.painting(model, batch, true, person_here) < 1e-3
+    person_here[..., :20] = 1
+    left, right = true.clone(), true.clone()
+    left[..., 5:15] += 0.5
+    right[..., 25:35] += 0.5
+    beside, within = (objectives.painting(model, batch, wrong, person_here).item() for wrong in (right, left))
+    assert within > 2 * beside > 0.5
 
 
 def test_the_autoencoders_loss_is_nothing_for_what_it_gives_back() -> None:
