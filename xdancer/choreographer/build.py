@@ -4,7 +4,7 @@ Each frame goes on from the last, so that an error in size that nobody would see
 for an hour, a dancer left alone grows or shrinks by several hundredths. So the longest that each limb has been seen of
 late (shorter is foreshortening) is held against what it was at first, and what all of them have grown by is taken back,
 slowly, from the whole figure, about the foot it stands on. And no limb gets much longer than it was: a plan that swings
-wide would stretch an arm to get there. Nor does a hand get larger than hands are on a figure of that size.
+wide would stretch an arm to get there.
 
 What one pose shows of a build is foreshortened here and there, but how large the figure is can be told from the limbs
 that look longest beside people's proportions; which limbs are whose own is known after ten seconds. Who begins without
@@ -23,7 +23,6 @@ UPRIGHT = 70  # percent of the limbs of one pose that are no longer, for its siz
 PROPORTIONS = np.array([78, 122, 100, 78, 122, 100, 254, 182, 187, 254, 182, 187])  # of people's limbs to each other
 LEAST = 0.85  # of what others tell of a limb: shorter than that nobody's is, it was only not seen at length
 GIVE = 1.02  # times the length that a limb had at first: so long it may be
-HAND = 100  # beside PROPORTIONS: so far from its wrist a hand reaches at most; of real ones 98 in 100 do not
 BACK = 1.0 / FPS  # share of what the figure has grown by that each frame takes back: the network pulls the other way
 
 
@@ -39,12 +38,7 @@ class Build:
         self._frames = 0
         self._lengths = lengths(pose)
         whole = (pose[ANKLES, 2] >= SEEN).any()
-        self._settle(_quantile(self._lengths / PROPORTIONS, UPRIGHT) * PROPORTIONS * (1.0 if whole else np.nan))
-
-    def _settle(self, own: np.ndarray) -> None:
-        """Take limbs (12,) of such lengths for the dancer's own; NaN: nobody's yet."""
-        self._own = own
-        self._hand = np.nan if np.isnan(own).all() else HAND * _quantile(own / PROPORTIONS, 50)
+        self._own = _quantile(self._lengths / PROPORTIONS, UPRIGHT) * PROPORTIONS * (1.0 if whole else np.nan)
 
     @property
     def grown(self) -> float:
@@ -61,27 +55,18 @@ class Build:
         if self._frames == FIRST and np.isnan(self._own).all():
             self._meet(pose)
         elif self._frames == FIRST:
-            self._settle(np.maximum(self._lengths / np.exp(self.grown), LEAST * self._own))
+            self._own = np.maximum(self._lengths / np.exp(self.grown), LEAST * self._own)
 
     def kept(self, pose: np.ndarray) -> np.ndarray:
-        """The pose (60, 3), some of what the figure has grown by taken back, no limb too long, no hand too large."""
+        """The pose (60, 3) with some of what the figure has grown by taken back, and no limb too long."""
         standing = np.where(pose[ANKLES, 2] > 0, pose[ANKLES, 1], -np.inf)
         if np.isinf(standing).all():
             return pose
         foot, there = ANKLES[int(standing.argmax())], pose[:, 2:] > 0
         out = self._shortened(pose) if self._frames >= FIRST else pose.copy()
-        self._keep_hands(out)
         out[:, :2] += (pose[foot, :2] - out[foot, :2]) * there
         out[:, :2] -= BACK * self.grown * (out[:, :2] - out[foot, :2]) * there
         return out
-
-    def _keep_hands(self, pose: np.ndarray) -> None:
-        """Draw hands that are too large together about their wrists."""
-        for wrist, hand in HANDS:
-            away = (pose[hand, :2] - pose[wrist, :2]) * (pose[hand, 2:] > 0) * (pose[wrist, 2] > 0)
-            reach = float(np.linalg.norm(away, axis=1).max())
-            if reach > self._hand:
-                pose[hand, :2] -= (1 - self._hand / reach) * away
 
     def _shortened(self, pose: np.ndarray) -> np.ndarray:
         """The pose with limbs that are too long cut to what they may be, from the neck outwards; what hangs on them

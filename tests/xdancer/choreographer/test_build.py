@@ -112,20 +112,6 @@ def test_no_limb_is_stretched_and_what_hangs_on_it_comes_along() -> None:
     np.testing.assert_allclose(made[others, :2], pose[others, :2], atol=0.01)
 
 
-def test_a_hand_is_no_larger_than_hands_are() -> None:
-    """Of the figure's own size, wherever it is drawn; a finger that is not seen does not count, and stays."""
-    wrist, fingers, lost = INDEX["left_wrist"], slice(18, 38), 38
-    for frames in (1, build.FIRST):
-        dance = seen(standing(), frames=frames)
-        for reach, kept in ((40, 40), (200, 0.44 * build.HAND)):
-            pose = standing()
-            pose[fingers] = pose[wrist] + (0.6 * reach, 0.8 * reach, 0)
-            made = dance.kept(pose)
-            away = made[fingers, :2] - made[wrist, :2]
-            np.testing.assert_allclose(away, np.broadcast_to((0.6 * kept, 0.8 * kept), (20, 2)), rtol=0.02)
-            np.testing.assert_array_equal(made[lost], pose[lost])
-
-
 def test_a_leg_is_shortened_towards_the_floor() -> None:
     dance, pose = seen(standing()), standing()
     pose[[ANKLE, INDEX["left_ankle"]], 1] += 30
