@@ -161,8 +161,9 @@ def painting(model: DiffusionModel, batch: Batch, true: Tensor, person: Tensor) 
 
 
 def once(model: DiffusionModel, batch: Batch) -> Tensor:
-    """The pictures (B * F, 3, H, W) of a batch in one pass, from the mean of the noise, as `Rolling` begins then."""
-    nothing = torch.zeros_like(batch.latents[:, 1:])
+    """The pictures (B * F, 3, H, W) of a batch in one pass, from the mean of the noise, as `Rolling` begins then. Of
+    its latents, only the references' are needed."""
+    nothing = batch.latents.new_zeros(*batch.poses.shape[:2], *batch.latents.shape[2:])
     timesteps = torch.full(nothing.shape[:2], model.noise.steps - 1, device=nothing.device)
     said, moved = _answered(model, batch, nothing, timesteps)
     latents = model.noise.cleaned(nothing, said, timesteps).flatten(0, 1)

@@ -107,9 +107,10 @@ class Trainer:
             if stage.stage == "autoencoder":
                 fine, person = pictures.flatten(0, 1), person.flatten(0, 1)
                 return objectives.autoencoding(self.model.autoencoder, fine, person)
-            batch = self._batch(scenes, pictures, person)
-            if stage.stage == "painting":
+            if stage.stage == "painting":  # pictures are compared, so only the references are coded
+                batch = self._batch(scenes, pictures[:, :1], person)
                 return objectives.painting(self.model, batch, pictures[:, 1:], person[:, 1:])
+            batch = self._batch(scenes, pictures, person)
             if stage.stage == "consistency":
                 return objectives.consistency(self.model, self.average, batch, generator)
             return objectives.denoising(self.model, batch, generator, stage.last)
