@@ -1,9 +1,10 @@
 """`xdancer evaluate renderer`: people that training never saw, drawn from tokens and one other picture of them.
 
-Figures on windows of 16 frames: PSNR and SSIM on the person, flicker (how much more neighbouring frames differ than the
-true ones do) and seams (how much worse frames follow each other where windows join), for the offline schedule, the live
-one and one pass, this also by the true joints in place of those that the tokens tell, beside the true frames through
-the autoencoder, the reference carried to each pose without being bettered, the same where the body's surface is known
+Figures on windows of 16 frames: PSNR and SSIM on the person, PSNR with what is just beside, where halos are, sharpness
+(the energy of edges, as a multiple of the true one), flicker (how much more neighbouring frames differ than the true
+ones do) and seams (how much worse frames follow each other where windows join), for the offline schedule, the live one
+and one pass, this also by the true joints in place of those that the tokens tell, beside the true frames through the
+autoencoder, the reference carried to each pose without being bettered, the same where the body's surface is known
 exactly, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs. `--stamina` asks
 something else: whether the pictures stay as they were.
 """
@@ -17,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import maximum_filter, uniform_filter
 from tqdm import tqdm
 
 from xdancer import weights
@@ -40,6 +41,7 @@ FRAMES = 2 * WINDOW  # drawn of each scene, so that the live window rolls
 WAYS = ("offline", "live", "one pass", "true joints", "coded", "carried", "exact", "reference")
 CERTAIN = 12.0  # the logit of what is known
 SSIM_SIDE = 7  # px
+AROUND = 9  # px: so wide is what counts around a pixel of the person
 STRIP = 8  # frames of a film strip
 
 
@@ -101,10 +103,11 @@ def report(result: dict[str, Any]) -> str:
     if "turns" in result:
         return "\n".join(_minutes(result))
     lines = [f"{result['scenes']} scenes of {result['frames']} frames, held-out people and clips"]
-    lines.append("way          PSNR   SSIM  flicker  seams")
+    lines.append("way          PSNR   SSIM  around  sharpness  flicker  seams")
     for way, row in result["ways"].items():
         seams = f"   {row['seams']:.2f}" if "seams" in row else "      -"
-        lines.append(f"{way:<11} {row['psnr']:5.2f}  {row['ssim']:.3f}  {row['flicker']:5.2f} {seams}")
+        numbers = f"{row['psnr']:5.2f}  {row['ssim']:.3f}  {row['around']:6.2f}  {row['sharpness']:9.2f}"
+        lines.append(f"{way:<11} {numbers}  {row['flicker']:7.2f} {seams}")
     if "limbs" in result:
         lines.append("limbs, px of 896 x 512, by MediaPipe: median, 90th percentile; share found")
         for way, row in result["limbs"].items():
@@ -200,24 +203,35 @@ def _carried_exactly(darkroom: Darkroom, scene: Scene, reference: torch.Tensor) 
 def score(true: np.ndarray, made: np.ndarray, person: np.ndarray, joins: Sequence[int] = ()) -> dict[str, float]:
     """Pictures uint8 (T, H, W, 3) against the truth, where the person is (T, H, W) in [0, 1].
 
-    psnr in dB and ssim (Wang et al. 2004, windows of 7 px) over the person's pixels; flicker: the mean difference
-    between neighbouring frames there, as a multiple of the truth's own; seams, where windows join before the frames
-    `joins`: how wrong those differences are at the joins, as a multiple of how wrong they are elsewhere.
+    psnr in dB and ssim (Wang et al. 2004, windows of 7 px) over the person's pixels; around: psnr over these and those
+    just beside; sharpness: the squared difference between neighbouring pixels there, as a multiple of the truth's own,
+    wherever the edges are; flicker: the mean difference between neighbouring frames on the person, as a multiple of the
+    truth's own; seams, where windows join before the frames `joins`: how wrong those differences are at the joins, as a
+    multiple of how wrong they are elsewhere.
     """
-    weight = person / max(person.sum(), 1e-9)
+    weight, around = (where / max(where.sum(), 1e-9) for where in (person, maximum_filter(person, (1, AROUND, AROUND))))
     error = np.square(true.astype(np.float64) - made).mean(-1)
-    psnr = 10 * np.log10(255**2 / max(float((error * weight).sum()), 1e-9))
+    psnr, widely = (10 * np.log10(255**2 / max(float((error * where).sum()), 1e-9)) for where in (weight, around))
     alike = np.stack([similarity(a, b) for a, b in zip(true, made, strict=True)])
     both = np.minimum(person[1:], person[:-1])
     changes = [np.diff(pictures.astype(np.float32), axis=0) for pictures in (made, true)]
     steps = [float((np.abs(change).mean(-1) * both).sum()) for change in changes]
-    out = {"psnr": psnr, "ssim": float((alike * weight).sum()), "flicker": steps[0] / max(steps[1], 1e-9)}
+    edges = [_edges(pictures, around) for pictures in (made, true)]
+    out = {
+        "psnr": psnr, "ssim": float((alike * weight).sum()), "around": widely,
+        "sharpness": edges[0] / max(edges[1], 1e-9), "flicker": steps[0] / max(steps[1], 1e-9),
+    }  # fmt: skip
     joined = np.isin(np.arange(1, len(true)), joins)
     if joined.any() and not joined.all():
         wrong, area = (np.abs(changes[0] - changes[1]).mean(-1) * both).sum((1, 2)), both.sum((1, 2))
         at, inside = (wrong[where].sum() / max(area[where].sum(), 1e-9) for where in (joined, ~joined))
         out["seams"] = float(at / max(inside, 1e-9))
     return out
+
+
+def _edges(pictures: np.ndarray, where: np.ndarray) -> float:
+    across, down = (np.square(np.diff(pictures.astype(np.float32), axis=axis)).mean(-1) for axis in (2, 1))
+    return float((across * where[:, :, 1:]).sum() + (down * where[:, 1:]).sum())
 
 
 def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:

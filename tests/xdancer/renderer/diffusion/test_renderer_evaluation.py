@@ -28,6 +28,32 @@ def test_figures_count_the_person_only() -> None:
     assert score(true, made, person)["psnr"] == pytest.approx(20 * np.log10(25.5))
 
 
+def test_a_halo_counts_around_the_person_alone() -> None:
+    true, person = np.full((2, 24, 24, 3), 100, np.uint8), np.zeros((2, 24, 24))
+    person[:, 8:16, 8:16] = 1
+    made = true + np.uint8(20)
+    made[person > 0] = 100
+    scores = score(true, made, person)
+    assert scores["psnr"] > 100
+    off = 20**2 * (16 * 16 - 8 * 8) / (16 * 16)  # four px to every side
+    assert scores["around"] == pytest.approx(10 * np.log10(255**2 / off))
+    made[:, 4:20, 4:20] = 100
+    assert score(true, made, person)["around"] > 100
+
+
+def test_sharpness_counts_edges_wherever_they_are() -> None:
+    across = np.arange(16)
+    steep, moved, soft = (np.clip((across - at) * slope, 0, 100) for at, slope in ((5, 100), (7, 100), (5, 25)))
+    true, off, blurred = (
+        np.broadcast_to(v[None, None, :, None], (2, 8, 16, 3)).astype(np.uint8) for v in (steep, moved, soft)
+    )
+    person = np.ones((2, 8, 16))
+    assert score(true, off, person)["sharpness"] == pytest.approx(1)
+    assert score(true, blurred, person)["sharpness"] == pytest.approx(4 * 25**2 / 100**2)
+    person[:, :, :12] = 0  # so that edges count from column 8 on
+    assert score(off, true, person)["sharpness"] == 0
+
+
 def test_flicker_is_a_multiple_of_the_truths_own() -> None:
     true = np.zeros((4, 8, 8, 3), dtype=np.uint8)
     true[1::2] = 10
