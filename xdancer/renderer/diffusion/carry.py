@@ -25,9 +25,9 @@ EDGE = 0.01  # what a pixel at the edge of the person counts beside one within
 MIRRORED = 0.1  # what the other side of the body counts
 ENOUGH = 0.05  # weight of pixels from which a cell is known
 NEXT = 0.03  # statures: a place that is so far from what was looked for is another
-FIRM = 1.5  # edges are drawn firmer than they are known: a blurred one is right on average and never looks it
+FIRM = 4.5  # edges are drawn far firmer than they are known: a blurred one is right on average and never looks it
+HEARSAY = 0.5  # what the reference's evidence of somebody counts in another pose beside what bodies look like
 MARGIN = 0.07  # of the picture's width: so far around the person their cloth and hair may be
-BESIDE = 0.025  # of the picture's width: so far beside a person it is not yet sure that there is only the room
 RIM = 0.008  # of the picture's width: so wide is the edge where colours of person and room mix
 MASKS = 3  # beside the latents: where the person is, whether the reference shows what is there, where they stood
 
@@ -54,20 +54,20 @@ class Cutout:
 class Moved:
     """The reference in another pose, with any leading axes.
 
-    maps: (..., C + MASKS, h, w), its latents and masks. pictures: (..., 3, H, W). away: (..., 1, H, W), where there is
-    only the room.
+    maps: (..., C + MASKS, h, w), its latents and masks. pictures: (..., 3, H, W). person: (..., 1, H, W), how
+    much of each pixel is person and not room.
     """
 
     maps: Tensor
     pictures: Tensor
-    away: Tensor
+    person: Tensor
 
     def __getitem__(self, key: Any) -> "Moved":
-        return Moved(self.maps[key], self.pictures[key], self.away[key])
+        return Moved(self.maps[key], self.pictures[key], self.person[key])
 
     def flat(self) -> "Moved":
         """The first two axes as one."""
-        return Moved(*(v.flatten(0, 1) for v in (self.maps, self.pictures, self.away)))
+        return Moved(*(v.flatten(0, 1) for v in (self.maps, self.pictures, self.person)))
 
     @classmethod
     def stacked(cls, some: Sequence["Moved"]) -> "Moved":
@@ -76,7 +76,7 @@ class Moved:
     @classmethod
     def joined(cls, some: Sequence["Moved"]) -> "Moved":
         """One after the other along the first axis."""
-        parts = zip(*((m.maps, m.pictures, m.away) for m in some), strict=True)
+        parts = zip(*((m.maps, m.pictures, m.person) for m in some), strict=True)
         return cls(*(torch.cat(part) for part in parts))
 
 
@@ -110,12 +110,12 @@ def cut_out(pictures: Tensor, surface: Surface) -> Cutout:
     return Cutout(pictures, torch.cat([inner, evidence], dim=1), room, places, person, cells)
 
 
-def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
-    """The references where surfaces (B, F, ..) are: pictures (B, F, 3, H, W); masks (B, F, MASKS, H, W) in [0, 1]; and
-    how surely nobody is there (B, F, 1, H, W)."""
+def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor]:
+    """The references where surfaces (B, F, ..) are: pictures (B, F, 3, H, W), and masks (B, F, MASKS, H, W) in
+    [0, 1]."""
     frames, (height, width) = surface.shown.shape[1], cutout.pictures.shape[-2:]
     cells = _at(cutout.cells, _in_space(surface.places.transpose(1, 2)).permute(0, 2, 3, 4, 1)).transpose(1, 2)
-    told = torch.cat([torch.sigmoid(FIRM * surface.shown), surface.places, cells], dim=2)
+    told = torch.cat([surface.shown, surface.places, cells], dim=2)
     told = _enlarged(told.flatten(0, 1), height, width).unflatten(0, (-1, frames))
     shown, places, colours, there, solid, sure = told.split([1, 3, 3, 2, 1, 1], dim=2)
     found = _at(
@@ -125,11 +125,10 @@ def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
     apart = (shows - places).square().sum(2, keepdim=True)
     close = torch.exp(-apart / NEXT**2)
     right = sure * close * (2 * inner).clamp_max(1)
-    person = _weighed(shown, torch.lerp(solid, proof, close))
+    person = torch.sigmoid(FIRM * (shown + HEARSAY * torch.logit(torch.lerp(solid, proof, close), DOUBT)))
     pictures = torch.lerp(cutout.room[:, None], torch.lerp(colours, found, right), person)
     stood = cutout.person[:, None].expand_as(person)
-    away = 1 - _mean(_highest(shown.flatten(0, 1), BESIDE), BESIDE).unflatten(0, shown.shape[:2])
-    return pictures, torch.cat([person, right * person, stood], dim=2), away
+    return pictures, torch.cat([person, right * person, stood], dim=2)
 
 
 def _cells(pictures: Tensor, places: Tensor, weight: Tensor, evidence: Tensor, possible: Tensor) -> Tensor:
@@ -193,13 +192,6 @@ def _at(values: Tensor, grid: Tensor) -> Tensor:
 
 def _shrunk(values: Tensor, share: float) -> Tensor:
     return -_highest(-values, share)
-
-
-def _mean(values: Tensor, share: float) -> Tensor:
-    """The mean of the values (N, 1, H, W) up to a `share` of the width to every side."""
-    reach = max(1, round(share * values.shape[-1]))
-    columns = F.avg_pool2d(values, (2 * reach + 1, 1), 1, (reach, 0), count_include_pad=False)
-    return F.avg_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach), count_include_pad=False)
 
 
 def _highest(values: Tensor, share: float) -> Tensor:

@@ -143,32 +143,33 @@ class DiffusionModel(nn.Module):
             return None
         with self._quickly(cutout.pictures):
             surface = self.body(poses.flatten(0, 1)).windows(len(poses))
-        pictures, masks, away = (v.flatten(0, 1) for v in carried(cutout, surface))
+        pictures, masks = (v.flatten(0, 1) for v in carried(cutout, surface))
         pictures = pictures.to(self.unet.conv_in.weight.dtype)
         plain, covered = (F.avg_pool2d(v, 2) if cutout is sight.fine else v for v in (pictures, masks))
         with self._quickly(plain):
             latents = self.autoencoder.encode(plain).to(plain.dtype)
         maps = torch.cat([latents, F.avg_pool2d(covered, REACH).to(latents)], dim=1)
-        return Moved(*(v.unflatten(0, poses.shape[:2]) for v in (maps, pictures, away)))
+        return Moved(*(v.unflatten(0, poses.shape[:2]) for v in (maps, pictures, masks[:, :1])))
 
     def paint(self, latents: Tensor, moved: Moved | None = None, sharp: bool = False) -> Tensor:
         """Pictures (N, 3, H, W) in [-1, 1] of latents (N, C, h, w), of twice the size with `sharp`.
 
-        Where they are like what was `moved` (N leading), they get from it what the autoencoder has no room for and what
-        a mean of all that may be would blur: detail, such as faces and edges, and a room that stands still."""
+        From what was `moved` (N leading) they get what the autoencoder has no room for and what a mean of all that may
+        be would blur: detail, such as of faces, where the two are alike; and outlines, before a room that stands
+        still."""
         with self._quickly(latents):
             made = self.autoencoder.decode(latents, sharp).to(latents.dtype)
         if moved is None:
             return made
         size = tuple(latents.shape[-1 - k] * REACH for k in (1, 0))
-        true, away = moved.pictures.to(made), moved.away.to(made)
+        true, person = moved.pictures.to(made), moved.person.to(made)
         coarse, coarse_made = (_blurred(_fitted(v, size)) for v in (true, made))
         alike = torch.exp(-((coarse - coarse_made).abs().mean(1, keepdim=True) / ALIKE).square())
         at = true.shape[-2:]  # detail is worked out in the size that the reference was carried in
         coarse, coarse_made, close = (_fitted(v, at) for v in (coarse, coarse_made, alike))
         detail = close * DETAIL * ((true - coarse) - (_fitted(made, at) - coarse_made))
-        detail, true, away = (_fitted(v, made.shape[-2:]) for v in (detail, true, close * away))
-        return torch.lerp(made + detail, true, away)
+        detail, true, person = (_fitted(v, made.shape[-2:]) for v in (detail, true, person))
+        return torch.lerp(true, made + detail, person)
 
     def describe(self, pictures: Tensor) -> Tensor:
         """CLIP's embedding (B, 1, D) of pictures (B, 3, H, W) in [-1, 1]; zeros without an image encoder."""
