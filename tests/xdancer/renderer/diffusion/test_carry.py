@@ -52,6 +52,8 @@ def test_who_moves_takes_their_colours_along_and_leaves_the_room() -> None:
     room = made[:, 60, 22]  # where they stood, and nobody is now
     assert room[2] < -0.9 and (room[:2] - picture()[0, :2, 60, 22]).abs().max() < 0.2
     assert masks[0, 60, 22] < 0.1 and masks[2, 60, 22] > 0.9
+    assert masks[0, 5, 5] < 1e-3 and torch.allclose(made[:, 5, 5], picture()[0, :, 5, 5], atol=1e-4)  # far from both
+    assert masks[0, 66, 54] > 0.9  # within the edge of who has moved
 
 
 def test_who_comes_nearer_is_carried_larger() -> None:
