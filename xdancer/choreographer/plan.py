@@ -8,6 +8,8 @@ is one, by the clock of the music, and the frames follow the plan, to arrive in 
 residual k-means of principal components of the body's places: always a pose that somebody had.
 """
 
+import math
+
 import numpy as np
 
 from xdancer.pose.layout import HANDS
@@ -18,6 +20,7 @@ JOINTS = 18  # the body's; hands follow the wrists
 STAGES, CODES, SIZE = 3, 256, 32
 N_PLAN = SIZE + 3  # columns: what is planned, whether anything is, how far the stretch has come, and what is left
 ACCENT = 2.0  # how much of a movement from beat to beat falls between them: 1 is even, more is slower on the beat
+PACE = (0.5, 1.2)  # of a movement on the beat and between two
 REACH = (0.4, 1.8)  # how wide a movement is at an energy of 0 and of 1, beside that which was drawn
 LEAN = 1.0  # how much it counts how often dances of a style make a plan, beside what the network says
 ALIKE = 50  # plans of all dances that are taken for the style's: of few, nobody knows how often each is made
@@ -116,3 +119,14 @@ def led(places: np.ndarray, begun: np.ndarray, target: np.ndarray, half: int, pa
     for wrist, hand in HANDS:
         out[hand] += out[wrist] - places[wrist]
     return out
+
+
+def hit(places: np.ndarray, before: np.ndarray, phase: float) -> np.ndarray:
+    """The places (60, 2) that come after those `before`, moved to more slowly as the beat's phase (0..1) is near 0 or
+    1, and a little faster between beats.
+
+    People hit the beat. The dances that the network learned from do, but its own inertia carries a body past a beat,
+    and drawn to a plan by a share of the way in every frame it arrives a little late.
+    """
+    between = 0.5 - 0.5 * math.cos(2 * math.pi * phase)
+    return before + (PACE[0] + (PACE[1] - PACE[0]) * between) * (places - before)

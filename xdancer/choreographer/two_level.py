@@ -28,6 +28,7 @@ class TwoLevelStream(DanceStream):
         self._state: np.ndarray | None = None  # of the last frame
         self._plan: np.ndarray | None = None
         self._half, self._part = -1, 0.0  # of the beat: which the last frame was in, and how far it had come
+        self._phase: float | None = None  # of the beat, in the last frame; None where there is no beat
         self._stand(start[0].reshape(TOKENS_PER_FRAME).astype(np.int16))
         self._start = self._before
         self._past = np.zeros((inputs.CONTEXT_SPAN, TOKENS_PER_FRAME), np.int16)  # ring: row r stands at r % span
@@ -85,12 +86,16 @@ class TwoLevelStream(DanceStream):
         self._row += 1
 
     def _led(self, foretold: np.ndarray) -> np.ndarray:
-        """The foretold pose (60, 3) on its way to the plan's, as tall as ever, the standing foot where it stands."""
+        """The foretold pose (60, 3) on its way to the plan's, slower on the beat, as tall as ever, the standing foot
+        where it stands."""
         places = inputs.places(foretold)
         if self._plan is not None:
             target = self._runtime.plans.places(self._plan)[0]
             led = plan.led(places, self._begun, target, self._half, self._part, self._sampling["pull"])
             places = np.where(foretold[:, 2:] > 0, led, places).astype(np.float32)
+        if self._phase is not None:
+            seen = (foretold[:, 2:] > 0) & (self._poses[-1][:, 2:] > 0)
+            places = np.where(seen, plan.hit(places, inputs.places(self._poses[-1]), self._phase), places)
         pose = planted(self._build.kept(inputs.posed(places, foretold[:, 2])), self._poses[-1])
         self._reached = inputs.places(pose)
         return pose
@@ -116,6 +121,7 @@ class TwoLevelStream(DanceStream):
             energy = self.energy if self.energy is not None else liveliness.wanted(heard, self._runtime.liveliness)
             self._plan = self._runtime.plans.swung(drawn_plan, self._begun, energy)
         self._half, self._part = int(half), float(part)
+        self._phase = float(phase) if beat.tempo > 0 else None
         wishes = inputs.controls(self.energy, self.style, self._model.styles)
         planned = plan.columns(self._plan, self._part)
         seen = inputs.body(self._poses[-1], self._poses[-2])

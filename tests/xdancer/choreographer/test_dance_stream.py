@@ -104,7 +104,9 @@ def test_streaming_is_the_one_pass_form(tokenizer, tmp_path, monkeypatch, lead, 
     poses, before = windows.decode(shown[:-1]), shown[windows.reach - 1 : -1]
     wishes = np.zeros((len(rows), 2 + len(model.styles)), np.float32)
     all_rows = np.arange(len(rows))
-    half, part, _ = plan.half_beats(all_rows, *clock_at(song, all_rows, lead, kind)[:2])
+    tempo, phase = clock_at(song, all_rows, lead, kind)[:2]
+    half, part, _ = plan.half_beats(all_rows, tempo, phase)
+    struck = [float(at) if known > 0 else None for at, known in zip(phase, tempo, strict=True)]
     begun = [row for row, _, _ in schemed[:: plan.STAGES]]
     assert begun == [n for n in all_rows[1:] if half[n] != half[n - 1]]
     codes = np.array([code for _, code, _ in schemed]).reshape(-1, plan.STAGES)
@@ -125,7 +127,7 @@ def test_streaming_is_the_one_pass_form(tokenizer, tmp_path, monkeypatch, lead, 
         aim = aims(
             parts,
             poses[None],
-            aimed_at(model, poses, foretold[0].numpy(), followed, begun, half, part)[None],
+            aimed_at(model, poses, foretold[0].numpy(), followed, begun, half, part, struck)[None],
             np.arange(len(rows)),
         )
         chosen, last = (torch.from_numpy(model.runtime.codes.look_up(r)) for r in (rows, before))
@@ -139,8 +141,9 @@ def test_streaming_is_the_one_pass_form(tokenizer, tmp_path, monkeypatch, lead, 
     np.testing.assert_allclose(planned, scheme.flatten(0, 1), rtol=1e-5, atol=1e-4)
 
 
-def aimed_at(model, poses, foretold, followed, begun, half, part):
-    """The poses (T, 60, 3) aimed at, as places: foretold, led to the plan, as large as ever, and on their feet."""
+def aimed_at(model, poses, foretold, followed, begun, half, part, struck):
+    """The poses (T, 60, 3) aimed at, as places: foretold, led to the plan, on the beat, as large as ever, and on their
+    feet."""
     aimed = foretold.copy()
     past = poses[-len(foretold) :]  # before each frame
     reached = began = inputs.places(past[0])
@@ -158,6 +161,9 @@ def aimed_at(model, poses, foretold, followed, begun, half, part):
             target = model.runtime.plans.places(vector)[0]
             led = plan.led(places, began, target, half[n], part[n], model.sampling["pull"])
             places = np.where(pose[:, 2:] > 0, led, places).astype(np.float32)
+        if struck[n] is not None:
+            seen = (pose[:, 2:] > 0) & (past[n][:, 2:] > 0)
+            places = np.where(seen, plan.hit(places, inputs.places(past[n]), struck[n]), places)
         reached = inputs.places(planted(build.kept(inputs.posed(places, aimed[n, :, 2])), past[n]))
         aimed[n, :, :2] = reached
     return aimed
@@ -219,6 +225,15 @@ def test_an_unknown_style_is_named_whenever_it_comes(model):
             copy.deepcopy(stream).step([frame])
         stream.style = None
         stream.step([frame])
+
+
+def test_the_beat_is_hit_where_there_is_one(model, monkeypatch):
+    heard = music(60)
+    unheard = [MusicFrame(frame.index, frame.features) for frame in heard]
+    hit, passed = (danced(model.stream(), frames) for frames in (heard, unheard))
+    monkeypatch.setattr(plan, "PACE", (1.0, 1.0))
+    assert (danced(model.stream(), heard) != hit).any()
+    np.testing.assert_array_equal(danced(model.stream(), unheard), passed)
 
 
 def test_left_to_itself_a_dance_is_as_lively_as_the_music_wants(model, monkeypatch):

@@ -74,6 +74,14 @@ def test_the_way_to_a_plan_is_slow_on_the_beat_and_arrives_in_time() -> None:
     np.testing.assert_array_equal(plan.led(begun + 3, begun, target, 0, 0.3, 0.0), begun + 3)
 
 
+def test_a_movement_is_slow_on_the_beat_and_fast_between_two() -> None:
+    before, places = np.full((60, 2), 3.0), np.full((60, 2), 4.0)
+    slow, fast = plan.PACE
+    assert slow < 1 < fast
+    for phase, pace in {0.0: slow, 0.25: (slow + fast) / 2, 0.5: fast, 0.75: (slow + fast) / 2, 1.0: slow}.items():
+        np.testing.assert_allclose(plan.hit(places, before, phase), 3 + pace)
+
+
 def test_energy_makes_movements_wider_from_where_the_body_is() -> None:
     rng = np.random.default_rng(2)
     plans = Plans.fit(dances(1000), rng)
