@@ -7,6 +7,7 @@ first; before the first frame, its own row over and over. Outputs: `pose` float3
 """
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from xdancer import weights
 from xdancer.errors import UserError
-from xdancer.pose.layout import CODE_DIM, CODEBOOK_SIZE, N_JOINTS, N_PARTS, TOKENS_PER_FRAME, TOKENS_PER_PART
+from xdancer.pose.layout import CODE_DIM, CODEBOOK_SIZE, N_JOINTS, N_PARTS, SEEN, TOKENS_PER_FRAME, TOKENS_PER_PART
 from xdancer.tokenizer import frame
 
 FILE = "decoder.onnx"
@@ -143,7 +144,13 @@ def _placed(graph: Graph, outputs: str) -> str:
     ]
     px = graph.add("Concat", body, *hands, axis=1)
     confidence = graph.add("Sigmoid", graph.slice(joints, 2, 3, 2))
-    unseen = graph.add("Less", confidence, graph.constant(np.array(frame.VISIBLE, dtype=np.float32)))
+    least, sure = (graph.constant(np.array(value, dtype=np.float32)) for value in (frame.VISIBLE, SEEN))
+    bounds = (0, frame.NECK, frame.NECK + 1, END)
+    before, neck, after = (graph.slice(confidence, *pair, 1) for pair in pairwise(bounds))
+    shoulders = graph.add("Min", *(graph.slice(confidence, k, k + 1, 1) for k in frame.SHOULDERS))
+    neck = graph.add("Where", graph.add("Less", neck, sure), graph.add("Max", neck, shoulders), neck)
+    confidence = graph.add("Concat", before, neck, after, axis=1)
+    unseen = graph.add("Less", confidence, least)
     pose = graph.add("Concat", px, confidence, axis=2)
     return graph.add("Where", unseen, graph.constant(np.array(0, dtype=np.float32)), pose)
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, INDEX, LEFT_HAND, N_JOINTS, PARTS, RIGHT_HAND
+from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH, INDEX, LEFT_HAND, N_JOINTS, PARTS, RIGHT_HAND, SEEN
 
 CENTRE = np.array([CANVAS_WIDTH / 2, CANVAS_HEIGHT / 2], dtype=np.float32)
 NECK, LEFT_WRIST, RIGHT_WRIST = INDEX["neck"], INDEX["left_wrist"], INDEX["right_wrist"]
+SHOULDERS = (INDEX["right_shoulder"], INDEX["left_shoulder"])
 UNIT = 128.0  # px: the network's unit for limbs and places
 FINE_UNIT = 48.0  # px: its unit inside head and hands
 ANCHORS = (NECK, NECK, NECK, LEFT_WRIST, RIGHT_WRIST)
@@ -68,9 +69,12 @@ def placed(outputs: Any) -> tuple[Any, Any]:
 
 
 def finished(outputs: np.ndarray) -> np.ndarray:
-    """Network outputs (T, 180) -> pose (T, 60, 3) by the contract: a joint hardly seen has zeros throughout."""
+    """Network outputs (T, 180) -> pose (T, 60, 3) by the contract: a joint hardly seen has zeros throughout, and the
+    neck, which is the middle of the shoulders, is seen where both of them are. The network loses it in some turns."""
     px, logits = placed(outputs)
     confidence = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+    neck = confidence[..., NECK]
+    confidence[..., NECK] = np.where(neck < SEEN, np.maximum(neck, confidence[..., SHOULDERS].min(-1)), neck)
     pose = np.concatenate([px, confidence[..., None]], axis=-1).astype(np.float32)
     pose[confidence < VISIBLE] = 0
     return pose

@@ -9,7 +9,7 @@ from tokenizer_fixtures import swaying, tiny_network
 
 from xdancer.errors import UserError
 from xdancer.pose.layout import CODEBOOK_SIZE, LEFT_HAND
-from xdancer.tokenizer import PoseTokenizer, runtime
+from xdancer.tokenizer import PoseTokenizer, frame, runtime
 from xdancer.tokenizer.frame import VISIBLE
 from xdancer.training.tokenizer import reconstruct
 
@@ -118,6 +118,20 @@ def test_an_unseen_joint_has_zeros_throughout(tiny):
     unseen = pose[..., 2] == 0
     assert (pose[unseen] == 0).all()
     assert (pose[~unseen][:, 2] >= VISIBLE).all()
+
+
+def test_the_neck_is_seen_where_both_shoulders_are():
+    """One that the network says is not there at all, between shoulders that it is sure of, and of which it is not."""
+    logits = np.full((3, frame.N_JOINTS), 2.0)
+    logits[:, frame.NECK] = -9.0, -9.0, 4.0
+    logits[1, frame.SHOULDERS[0]] = -9.0
+    outputs = np.zeros((3, frame.N_JOINTS, 3))
+    outputs[:, frame.PLACE, 2] = logits
+    sure = 1 / (1 + np.exp(-2.0))
+    pose = frame.finished(outputs.reshape(3, -1))
+    np.testing.assert_allclose(pose[0, frame.NECK], (*frame.CENTRE, sure), rtol=1e-5)
+    assert (pose[1, frame.NECK] == 0).all()
+    np.testing.assert_allclose(pose[2, frame.NECK, 2], 1 / (1 + np.exp(-4.0)), rtol=1e-5)
 
 
 def test_nothing_seen_at_all(tiny):
