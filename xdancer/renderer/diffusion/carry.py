@@ -229,18 +229,26 @@ def _gathered(places: Tensor, values: Tensor) -> Tensor:
 
 def _filled(sums: Tensor, weight: Tensor) -> Tensor:
     """Weighted sums (N, C, ..) over weights (N, 1, ..), in two or three dimensions; where these are small filled from
-    around, coarser the wider the hole."""
-    pool, mode = (F.avg_pool3d, "trilinear") if sums.ndim == 5 else (F.avg_pool2d, "bilinear")
+    around, coarser the wider the hole. In a picture sooner from beside than from above or below, for rooms have floors.
+    """
     spread = tuple(range(2, sums.ndim))
     filled = sums.sum(spread, keepdim=True) / weight.sum(spread, keepdim=True).clamp_min(1e-6)
     levels = [(sums, weight)]
     while min(levels[-1][0].shape[2:]) > 1:
-        levels.append(tuple(pool(v, 2, ceil_mode=True) for v in levels[-1]))  # type: ignore[arg-type]
+        levels.append((_halved(levels[-1][0], len(levels)), _halved(levels[-1][1], len(levels))))
+    mode = "trilinear" if sums.ndim == 5 else "bilinear"
     for sums, weight in reversed(levels):
         around = F.interpolate(filled, sums.shape[2:], mode=mode, align_corners=False)
         share = (weight / ENOUGH).clamp_max(1)
         filled = torch.lerp(around, sums / weight.clamp_min(1e-6), share)
     return filled
+
+
+def _halved(values: Tensor, level: int) -> Tensor:
+    """Half as many values along each axis; of a picture, in rows always and in columns at every second level."""
+    if values.ndim == 5:
+        return F.avg_pool3d(values, 2, ceil_mode=True)
+    return F.avg_pool2d(values, (1 if level % 2 else 2, 2), ceil_mode=True)
 
 
 def _room(pictures: Tensor, free: Tensor) -> Tensor:

@@ -56,6 +56,16 @@ def test_who_moves_takes_their_colours_along_and_leaves_the_room() -> None:
     assert masks[0, 66, 54] > 0.9  # within the edge of who has moved
 
 
+def test_a_floor_goes_on_behind_who_stood_on_it() -> None:
+    edge = 70  # the row in which a dark floor begins
+    room = torch.where(torch.arange(HEIGHT)[:, None] < edge, 0.8, -0.8).expand(1, 3, HEIGHT, WIDTH)
+    stands = board()
+    filled = cut_out(torch.where(stands.shown > 0, 0.0, room), stands).room
+    rows = torch.cat([torch.arange(30, edge - 5), torch.arange(edge + 5, 90)])  # behind the person, beside the edge
+    assert (filled - room)[0, :, rows, 20:44].abs().max() < 0.1
+    assert not (filled - room)[..., :8].any()
+
+
 def test_who_comes_nearer_is_carried_larger() -> None:
     (made,), _ = carry(board(), board(left=-6, top=-8, grown=1.5))
     down, across = 40 * 1.5 - 8 + 16, 6 * 1.5 - 6 + 20
