@@ -194,7 +194,7 @@ class Trainer:
 
     def _optimiser(self) -> torch.optim.Optimizer:
         stage = self.config.stages[self.stage]
-        prefixes = tuple(stage.learns) or OWN.get(stage.stage, DENOISING)
+        prefixes = taught(stage)
         chosen = [p for name, p in self.model.named_parameters() if name.startswith(prefixes)]
         if not chosen:
             raise UserError(f"stages.{self.stage}.learns: no parameter begins with {' or '.join(prefixes)}")
@@ -206,11 +206,13 @@ class Trainer:
     def _save(self) -> None:
         """Write a checkpoint, and go on from what it says, so that whoever resumes goes the same way.
 
-        Weights are kept in full; the average as its difference from them and the optimiser's moments in bfloat16."""
+        Weights are kept in full; the average, where there is any, as its difference from them and the optimiser's
+        moments in bfloat16."""
         model = self.model.state_dict()
         apart = {
             key: (value - model[key]).bfloat16() if value.is_floating_point() else value
             for key, value in self.average.state_dict().items()
+            if not torch.equal(value, model[key])  # what this stage does not teach is the same in both
         }
         state = self.optimiser.state_dict()
         moments = {
@@ -239,13 +241,17 @@ class Trainer:
     def _restore(self, values: dict[str, Any]) -> None:
         model = {key: value.to(self.device) for key, value in values["model"].items()}
         self.model.load_state_dict(model)
-        apart = values["apart"]
-        self.average.load_state_dict(
-            {k: v + apart[k].to(v) if v.is_floating_point() else apart[k] for k, v in model.items()}
-        )
+        apart = {key: value.to(self.device) for key, value in values["apart"].items()}
+        average = {k: model[k] + v.to(model[k]) if model[k].is_floating_point() else v for k, v in apart.items()}
+        self.average.load_state_dict(model | average)
         moments = {index: {k: v.float() for k, v in entry.items()} for index, entry in values["moments"].items()}
         if self.stage < len(self.config.stages):
             self.optimiser.load_state_dict({"state": moments, "param_groups": values["groups"]})
+
+
+def taught(stage: Stage) -> tuple[str, ...]:
+    """How the names of the parameters begin that a stage teaches."""
+    return tuple(stage.learns) or OWN.get(stage.stage, DENOISING)
 
 
 def chosen_device(wanted: str) -> str:

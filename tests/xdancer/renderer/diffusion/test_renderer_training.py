@@ -25,6 +25,7 @@ from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.objectives import Batch, noise_levels
 from xdancer.training.renderer.samples import rolled
 from xdancer.training.renderer.scenes import Scenes, gathered
+from xdancer.training.renderer.trainer import taught
 
 ROOT = Path(__file__).parents[4]
 STAGES = [
@@ -205,10 +206,11 @@ def test_the_shipped_size_fits_where_it_is_to_be_carried() -> None:
     with torch.device("meta"):
         model = training.make(config)
     numbers = sum(p.numel() for p in model.parameters())
-    learned = numbers - sum(p.numel() for p in model.autoencoder.parameters())
     assert 2 * numbers < 30e6  # the weights, in bfloat16
-    # A checkpoint: weights in full, the average and two moments in halves, and a little for the names.
-    assert 4 * numbers + 2 * numbers + 2 * 2 * learned + 2**21 < parts.MOST * parts.PART
+    for stage in config.stages:
+        learned = sum(p.numel() for name, p in model.named_parameters() if name.startswith(taught(stage)))
+        # A checkpoint: weights in full, the average and two moments of what is taught in halves, a little for names.
+        assert learned and 4 * numbers + (2 + 2 * 2) * learned + 2**21 < parts.MOST * parts.PART
 
 
 def test_checkpoints_come_in_parts(tmp_path: Path) -> None:
