@@ -27,10 +27,13 @@ LOOKS = 4  # maps of how somebody stands out from the room: that they do, and by
 @dataclass(frozen=True)
 class BodyShape(Sizes):
     """Sizes of the network. widths: channels of its levels, the first a quarter of the picture's size; fine: of half
-    its size; motion: numbers that a pose becomes; groups: of the normalisation."""
+    its size; edges: of its last convolution; lift and motion: numbers that a pose becomes, on the way and at last;
+    groups: of the normalisation."""
 
     widths: tuple[int, int, int] = (48, 96, 128)
-    fine: int = 24
+    fine: int = 64
+    edges: int = 32
+    lift: int = 512
     motion: int = 128
     groups: int = 8
 
@@ -49,20 +52,38 @@ class Surface:
 
 
 class Block(nn.Module):
-    """Two convolutions, scaled and shifted between them by the pose."""
+    """Two convolutions of `side` x `side`, scaled and shifted between them by the pose."""
 
-    def __init__(self, before: int, after: int, shape: BodyShape) -> None:
+    def __init__(self, before: int, after: int, shape: BodyShape, side: int = 3) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(before, after, 3, padding=1)
+        self.enter = nn.Conv2d(before, after, side, padding=side // 2)
         self.norm = nn.GroupNorm(shape.groups, after)
         self.style = nn.Linear(shape.motion, 2 * after)
-        self.leave = nn.Conv2d(after, after, 3, padding=1)
+        self.leave = nn.Conv2d(after, after, side, padding=side // 2)
         self.shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
     def forward(self, x: Tensor, motion: Tensor) -> Tensor:
         scale, shift = self.style(motion)[..., None, None].chunk(2, dim=1)
         y = F.silu(self.norm(self.enter(F.silu(x))) * (1 + scale) + shift)
         return self.shortcut(x) + self.leave(y)
+
+
+class Lift(nn.Module):
+    """What a pose is in space, as far as its joints in a picture tell: residual layers, far wider than joints are many
+    (as those that lift poses to three dimensions, arXiv 1705.03098)."""
+
+    def __init__(self, shape: BodyShape) -> None:
+        super().__init__()
+        self.enter = nn.Linear(3 * N_JOINTS, shape.lift)
+        self.layers = nn.ModuleList([nn.Linear(shape.lift, shape.lift) for _ in range(4)])
+        self.leave = nn.Linear(shape.lift, shape.motion)
+
+    def forward(self, joints: Tensor) -> Tensor:
+        """Joints (N, 180) about the middle and in the size of people -> (N, motion)."""
+        x = self.enter(joints)
+        for first, second in zip(self.layers[::2], self.layers[1::2], strict=True):
+            x = x + second(F.silu(first(F.silu(x))))
+        return F.silu(self.leave(F.silu(x)))
 
 
 class Exact(nn.Conv2d):
@@ -82,17 +103,16 @@ class BodyNetwork(nn.Module):
         super().__init__()
         first, second, third = shape.widths
         maps = 3 * len(LIMBS)
-        self.motion = nn.Sequential(
-            nn.Linear(3 * N_JOINTS, shape.motion), nn.SiLU(), nn.Linear(shape.motion, shape.motion), nn.SiLU()
-        )
+        self.motion = Lift(shape)
         self.enter = nn.Conv2d(maps, first, 3, 2, 1)
         self.down = nn.ModuleList([Block(first, first, shape), Block(first, second, shape)])
         self.bottom = nn.ModuleList([Block(second, third, shape), Block(third, third, shape)])
         self.up = nn.ModuleList([Block(second, second, shape), Block(first, first, shape)])
         self.narrow = nn.ModuleList([nn.Conv2d(third, second, 1), nn.Conv2d(second, first, 1)])
         self.fine = nn.ModuleList([nn.Conv2d(maps, shape.fine, 1), nn.Conv2d(first, shape.fine, 1)])
-        self.mix = nn.Conv2d(shape.fine, shape.fine, 3, padding=1)
-        self.leave = Exact(shape.fine, 4 * 4, 3, padding=1)
+        self.near = Block(shape.fine, shape.fine, shape, side=1)  # of a place by itself: its limbs say all about it
+        self.mix = nn.Conv2d(shape.fine, shape.edges, 3, padding=1)
+        self.leave = Exact(shape.edges, 4 * 4, 3, padding=1)
         # How somebody looks is beside their pose, and before any training counts nothing.
         self.look = nn.ModuleList(
             [nn.Conv2d(4 * LOOKS, first, 3, 2, 1, bias=False), nn.Conv2d(4 * LOOKS, shape.fine, 3, 1, 1, bias=False)]
@@ -120,7 +140,7 @@ class BodyNetwork(nn.Module):
         for block, narrow, beside in zip(self.up, self.narrow, (middle, fine), strict=True):
             x = block(beside + F.interpolate(narrow(x), beside.shape[-2:], mode="nearest"), motion)
         detail = detail + F.interpolate(self.fine[1](x), maps.shape[-2:], mode="bilinear", align_corners=False)
-        out = self.leave(F.silu(self.mix(F.silu(detail))))
+        out = self.leave(F.silu(self.mix(F.silu(self.near(detail, motion)))))
         shown, places = F.pixel_shuffle(out, 2).split([1, 3], dim=1)
         return Surface(shown, places)
 

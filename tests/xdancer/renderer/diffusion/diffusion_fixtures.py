@@ -18,7 +18,7 @@ TINY_MOTION = {
     "positions": True,
 }  # fmt: skip
 TINY_AUTOENCODER = {"latent": 4, "encoder": [4, 8, 8], "decoder": [4, 8, 8]}
-TINY_BODY = {"widths": [8, 8, 16], "fine": 4, "motion": 8, "groups": 4}
+TINY_BODY = {"widths": [8, 8, 16], "fine": 4, "edges": 4, "lift": 16, "motion": 8, "groups": 4}
 TINY = {
     "size": [64, 40], "unet": TINY_UNET, "motion": TINY_MOTION, "body": TINY_BODY, "autoencoder": TINY_AUTOENCODER,
 }  # fmt: skip

@@ -14,7 +14,7 @@ from xdancer.training.renderer import objectives
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.scenes import Scenes, all_poses, gathered, only_references
 
-SMALL = BodyShape(widths=(16, 16, 32), fine=16, motion=32, groups=4)
+SMALL = BodyShape(widths=(16, 16, 32), fine=16, edges=16, lift=64, motion=32, groups=4)
 
 
 def network() -> BodyNetwork:
