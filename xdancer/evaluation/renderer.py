@@ -156,7 +156,7 @@ def evaluate(
             "true joints": partial(rolled, model, posed, told, scene["truth"][0], number, levels=1, chunk=ONCE),
             "coded": partial(_coded, model, true),
             "carried": partial(_carried, model, posed, placed),
-            "exact": partial(_carried_exactly, surfaces, scene, reference),
+            "exact": partial(_carried_exactly, model, surfaces, scene, reference),
             "reference": partial(reference.expand_as, true),
         }
         made = {way: frames for way in ways if (frames := makers[way]()) is not None}
@@ -190,12 +190,12 @@ def _carried(model: DiffusionModel, posed: Reference, poses: torch.Tensor) -> to
     return moved.pictures if moved is not None else None
 
 
-def _carried_exactly(darkroom: Darkroom, scene: Scene, reference: torch.Tensor) -> torch.Tensor:
+def _carried_exactly(model: DiffusionModel, darkroom: Darkroom, scene: Scene, reference: torch.Tensor) -> torch.Tensor:
     """The reference (1, 3, H, W) carried to a scene's frames (F, 3, H, W) over the surfaces that the darkroom knows: as
     far as a network that tells them could come."""
     places, there = darkroom.surfaces(scene)
     shown = torch.where(there > 0, CERTAIN, -CERTAIN)
-    cutout = cut_out(reference, Surface(shown[:, 0], places[:, 0]))
+    cutout = cut_out(reference, Surface(shown[:, 0], places[:, 0]), model.colouring)
     parts = zip(shown[:, 1:].split(WINDOW, dim=1), places[:, 1:].split(WINDOW, dim=1), strict=True)
     return torch.cat([carried(cutout, Surface(*part))[0][0] for part in parts])
 

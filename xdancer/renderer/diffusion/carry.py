@@ -2,7 +2,7 @@
 
 `body.py` tells of two poses which place of the body each pixel shows. What the reference shows of a place is put where
 the place is now (texture transfer over a canonical surface, DensePose Transfer, arXiv 1809.01995); what it does not
-show of a person is filled in from what is next to it on the body.
+show of a person is coloured as it is likeliest to be (`colouring.py`).
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.body import BodyNetwork, Surface
+from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, in_space
+from xdancer.renderer.diffusion.colouring import Colouring
 
-LOW, HIGH = (-0.54, -0.02, -0.16), (0.54, 1.04, 0.20)  # of the space that bodies are in, statures
-CELLS = (70, 68, 24)  # across, up and deep: of about 1/65 of a stature
 APART = 0.06, 0.18  # colours in [-1, 1] that may be the room's, and that surely are not
 DOUBT = 0.1  # of what the reference shows of a place
 NOBODY = 0.1  # likelihood up to which there is only the room, where no pixel around has more
 LEAST = 0.15  # likelihood from which a pixel may be person
 EDGE = 0.01  # what a pixel at the edge of the person counts beside one within
-MIRRORED = 0.1  # what the other side of the body counts
-ENOUGH = 0.05  # weight of pixels from which a cell is known
 NEXT = 0.03  # statures: a place that is so far from what was looked for is another
 FIRM = 4.5  # edges are drawn far firmer than they are known: a blurred one is right on average and never looks it
 HEARSAY = 0.5  # what the reference's evidence of somebody counts in another pose beside what bodies look like
@@ -96,8 +94,9 @@ def looks(pictures: Tensor, surface: Surface) -> Tensor:
     return telling * torch.cat([2 * apart - 1, pictures - room], dim=1)
 
 
-def cut_out(pictures: Tensor, surface: Surface) -> Cutout:
-    """Reference pictures (B, 3, H, W) and what is seen of the people in them (B, ..)."""
+def cut_out(pictures: Tensor, surface: Surface, colouring: Colouring | None = None) -> Cutout:
+    """Reference pictures (B, 3, H, W) and what is seen of the people in them (B, ..). Without a `colouring` what is
+    hidden is filled in from what is next to it on the body."""
     height, width = pictures.shape[-2:]
     shown, places = (_enlarged(v, height, width) for v in (torch.sigmoid(surface.shown), surface.places))
     room, apart, telling = _before_room(pictures, shown)
@@ -106,7 +105,9 @@ def cut_out(pictures: Tensor, surface: Surface) -> Cutout:
     # Whoever wears the colours of the room is solid in the middle all the same, though what they wear is not known.
     sure = person * (1 - (1 - apart) * telling)
     inner = _shrunk(sure, RIM)  # at the edge the colours of person and room mix
-    cells = _cells(pictures, places, EDGE * sure + inner, evidence, shown > LEAST)
+    seen, there, solid, known = _cells(pictures, places, EDGE * sure + inner, evidence, shown > LEAST)
+    colours = (colouring or filled)(seen[:, :3], seen[:, 3:])
+    cells = torch.cat([colours, there, solid, known], dim=1)
     return Cutout(pictures, torch.cat([inner, evidence], dim=1), room, places, person, cells)
 
 
@@ -114,7 +115,7 @@ def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor]:
     """The references where surfaces (B, F, ..) are: pictures (B, F, 3, H, W), and masks (B, F, MASKS, H, W) in
     [0, 1]."""
     frames, (height, width) = surface.shown.shape[1], cutout.pictures.shape[-2:]
-    cells = _at(cutout.cells, _in_space(surface.places.transpose(1, 2)).permute(0, 2, 3, 4, 1)).transpose(1, 2)
+    cells = _at(cutout.cells, in_space(surface.places.transpose(1, 2)).permute(0, 2, 3, 4, 1)).transpose(1, 2)
     told = torch.cat([surface.shown, surface.places, cells], dim=2)
     told = _enlarged(told.flatten(0, 1), height, width).unflatten(0, (-1, frames))
     shown, places, colours, there, solid, sure = told.split([1, 3, 3, 2, 1, 1], dim=2)
@@ -131,22 +132,23 @@ def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor]:
     return pictures, torch.cat([person, right * person, stood], dim=2)
 
 
-def _cells(pictures: Tensor, places: Tensor, weight: Tensor, evidence: Tensor, possible: Tensor) -> Tensor:
-    """The cells of a `Cutout`, of the pixels (B, .., H, W) that are `possible`: their colours by `weight`, and on the
-    mean of neighbouring cells where they are and what `evidence` they give of somebody."""
+def _cells(
+    pictures: Tensor, places: Tensor, weight: Tensor, evidence: Tensor, possible: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the pixels (B, .., H, W) that are `possible`, gathered in cells (B, .., Z, Y, X): their colours, summed up by
+    `weight`, and its sum (4 values); and on the mean of neighbouring cells where they are (2), what `evidence` they
+    give of somebody, and how surely they are seen."""
     height, width = pictures.shape[-2:]
     x, y = (torch.arange(n, device=pictures.device) + 0.5 for n in (width, height))
     at = torch.stack(torch.broadcast_tensors(x / width * 2 - 1, (y / height * 2 - 1)[:, None])).to(pictures)
     at = at.expand(len(pictures), -1, -1, -1)
     there = possible.to(pictures)
     weight = weight * there
-    seen = _gathered(places, torch.cat([pictures * weight, weight], dim=1))
-    seen = seen + MIRRORED * seen.flip(-1)  # people are dressed alike at both sides
-    around = _gathered(places, torch.cat([at * there, evidence * there, there, weight], dim=1))
+    seen = gathered(places, torch.cat([pictures * weight, weight], dim=1))
+    around = gathered(places, torch.cat([at * there, evidence * there, there, weight], dim=1))
     at, evidence, there, weight = F.avg_pool3d(around, 3, 1, 1).split([2, 1, 1, 1], dim=1)
     solid = torch.where(there > ENOUGH, evidence / there.clamp_min(1e-6), 0.5)
-    sure = (weight / ENOUGH).clamp_max(1)
-    return torch.cat([_filled(seen[:, :3], seen[:, 3:]), at / there.clamp_min(1e-6), solid, sure], dim=1)
+    return seen, at / there.clamp_min(1e-6), solid, (weight / ENOUGH).clamp_max(1)
 
 
 def _before_room(pictures: Tensor, shown: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -201,57 +203,7 @@ def _highest(values: Tensor, share: float) -> Tensor:
     return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach))
 
 
-def _in_space(places: Tensor) -> Tensor:
-    """Places (N, 3, ..) in statures to the space of cells, -1 to 1."""
-    low, high = (places.new_tensor(v).reshape(3, *[1] * (places.ndim - 2)) for v in (LOW, HIGH))
-    return (places - low) / (high - low) * 2 - 1
-
-
-def _gathered(places: Tensor, values: Tensor) -> Tensor:
-    """Values (B, C, H, W) at places (B, 3, H, W) summed up in cells (B, C, Z, Y, X), each shared by the eight around
-    it."""
-    size = places.new_tensor(CELLS)[:, None]
-    at = ((_in_space(places.flatten(2)) + 1) / 2 * size - 0.5).clamp_min(0)
-    at = torch.minimum(at, size - 1.001)
-    first = at.floor()
-    part, first = at - first, first.long()
-    across, up, deep = CELLS
-    values = values.flatten(2)
-    out = values.new_zeros(len(values), values.shape[1], deep * up * across)
-    for corner in range(8):
-        step = [(corner >> axis) & 1 for axis in range(3)]
-        share = torch.stack([part[:, k] if step[k] else 1 - part[:, k] for k in range(3)]).prod(0)
-        x, y, z = (first[:, k] + step[k] for k in range(3))
-        cell = ((z * up + y) * across + x)[:, None].expand_as(values)
-        out.scatter_add_(2, cell, values * share[:, None])
-    return out.unflatten(2, (deep, up, across))
-
-
-def _filled(sums: Tensor, weight: Tensor) -> Tensor:
-    """Weighted sums (N, C, ..) over weights (N, 1, ..), in two or three dimensions; where these are small filled from
-    around, coarser the wider the hole. In a picture sooner from beside than from above or below, for rooms have floors.
-    """
-    spread = tuple(range(2, sums.ndim))
-    filled = sums.sum(spread, keepdim=True) / weight.sum(spread, keepdim=True).clamp_min(1e-6)
-    levels = [(sums, weight)]
-    while min(levels[-1][0].shape[2:]) > 1:
-        levels.append((_halved(levels[-1][0], len(levels)), _halved(levels[-1][1], len(levels))))
-    mode = "trilinear" if sums.ndim == 5 else "bilinear"
-    for sums, weight in reversed(levels):
-        around = F.interpolate(filled, sums.shape[2:], mode=mode, align_corners=False)
-        share = (weight / ENOUGH).clamp_max(1)
-        filled = torch.lerp(around, sums / weight.clamp_min(1e-6), share)
-    return filled
-
-
-def _halved(values: Tensor, level: int) -> Tensor:
-    """Half as many values along each axis; of a picture, in rows always and in columns at every second level."""
-    if values.ndim == 5:
-        return F.avg_pool3d(values, 2, ceil_mode=True)
-    return F.avg_pool2d(values, (1 if level % 2 else 2, 2), ceil_mode=True)
-
-
 def _room(pictures: Tensor, free: Tensor) -> Tensor:
     """The pictures (B, 3, H, W) with what is not `free` (B, 1, H, W) filled from around it."""
     keep = free.to(pictures)
-    return torch.where(free, pictures, _filled(pictures * keep, keep))
+    return torch.where(free, pictures, filled(pictures * keep, keep))

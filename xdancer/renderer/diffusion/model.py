@@ -13,6 +13,7 @@ from xdancer.renderer.diffusion.autoencoder import REACH, AutoencoderShape, Smal
 from xdancer.renderer.diffusion.blocks import Memory
 from xdancer.renderer.diffusion.body import BodyNetwork, BodyShape
 from xdancer.renderer.diffusion.carry import Carry, Cutout, Moved, carried, cut_out, recognised
+from xdancer.renderer.diffusion.colouring import Colouring, ColouringShape
 from xdancer.renderer.diffusion.guider import PoseGuider, skeletons
 from xdancer.renderer.diffusion.motion import MotionDecoder, MotionShape
 from xdancer.renderer.diffusion.noise import NoiseSchedule
@@ -31,7 +32,7 @@ class ModelShape(Sizes):
     """Sizes of a renderer. It is led by a motion decoder, or, where `guider` is given, by drawn skeletons.
 
     size: height and width of its pictures, px, multiples of 8. body: of the network that knows bodies, by which the
-    reference is carried to each pose; without one it is not.
+    reference is carried to each pose; without one it is not. colouring: of what is known of how people are coloured.
     """
 
     size: tuple[int, int] = (224, 128)
@@ -39,11 +40,15 @@ class ModelShape(Sizes):
     motion: MotionShape | None = None
     guider: tuple[int, ...] | None = None
     body: BodyShape | None = None
+    colouring: ColouringShape | None = None
     autoencoder: AutoencoderShape | None = field(default_factory=AutoencoderShape)
     noise: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        parts = {"unet": self.unet, "motion": self.motion, "body": self.body, "autoencoder": self.autoencoder}
+        parts = {
+            "unet": self.unet, "motion": self.motion, "body": self.body, "colouring": self.colouring,
+            "autoencoder": self.autoencoder,
+        }  # fmt: skip
         named = {name: part.to_dict() for name, part in parts.items() if part is not None}
         return {"size": self.size, "noise": self.noise, "guider": self.guider, **named}
 
@@ -51,7 +56,8 @@ class ModelShape(Sizes):
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Raises TypeError or ValueError for a key it does not know or a wrong value."""
         kinds: dict[str, Any] = {
-            "unet": UNetShape, "motion": MotionShape, "body": BodyShape, "autoencoder": AutoencoderShape,
+            "unet": UNetShape, "motion": MotionShape, "body": BodyShape, "colouring": ColouringShape,
+            "autoencoder": AutoencoderShape,
         }  # fmt: skip
         given = {key: kind.from_dict(values[key]) for key, kind in kinds.items() if isinstance(values.get(key), dict)}
         return super().from_dict({**values, **given})
@@ -66,6 +72,7 @@ LIVE = ModelShape(
     ),
     motion=MotionShape(widths=(96, 64, 48), base=(7, 4), motion=256, longest=16, positions=True),
     body=BodyShape(),
+    colouring=ColouringShape(),
     autoencoder=AutoencoderShape(latent=8, encoder=(32, 64, 96), decoder=(32, 64, 96)),
 )  # fmt: skip
 # The same, led as the paper's baseline is: to measure the motion decoder against.
@@ -100,6 +107,7 @@ class DiffusionModel(nn.Module):
         self.motion = MotionDecoder(shape.motion, shape.unet.entries) if shape.motion else None
         self.guider = PoseGuider(shape.unet.channels[0], shape.guider) if shape.guider else None
         self.body = BodyNetwork(shape.body) if shape.body else None
+        self.colouring = Colouring(shape.colouring) if shape.colouring else None
         self.carry = Carry(shape.unet.latent, shape.unet.channels[0]) if shape.body else None
         if self.carry is not None:  # before any training, the picture is what was carried
             for parameter in self.unet.conv_out.parameters():
@@ -131,7 +139,7 @@ class DiffusionModel(nn.Module):
                 surface = recognised(self.body, pictures.float(), poses)
                 for k, version in enumerate((pictures, fine)):
                     if version is not None:
-                        cutouts[k] = cut_out(version.float(), surface)
+                        cutouts[k] = cut_out(version.float(), surface, self.colouring)
         return Sight(self.unet.remember(self.reference.observe(latents, context)), context, *cutouts)
 
     @torch.no_grad()

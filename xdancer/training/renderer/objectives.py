@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from xdancer.renderer.diffusion.autoencoder import SmallAutoencoder
 from xdancer.renderer.diffusion.body import BodyNetwork, Surface
 from xdancer.renderer.diffusion.carry import Moved, carried, cut_out, looks
+from xdancer.renderer.diffusion.colouring import Colouring
 from xdancer.renderer.diffusion.model import DiffusionModel
 from xdancer.renderer.diffusion.noise import CLEAN
 
@@ -56,13 +57,14 @@ def surface(
 
 
 def carrying(
-    net: BodyNetwork, poses: Tensor, places: Tensor, shown: Tensor, pictures: Tensor, generator: torch.Generator
-) -> Tensor:
+    net: BodyNetwork, poses: Tensor, places: Tensor, shown: Tensor, pictures: Tensor, generator: torch.Generator,
+    colouring: Colouring | None = None,
+) -> Tensor:  # fmt: skip
     """As `surface`, with `pictures` (B, 1 + F, 3, H, W) of all poses: also the mean absolute error, on the person and
     beside them, of what is carried. Places may be off, where they are off alike in both poses."""
     told = _told(net, poses, pictures[:, 0], generator)
     with torch.autocast(pictures.device.type, enabled=False):
-        made, _ = carried(cut_out(pictures[:, 0], told.read), told.moved.windows(len(poses)))
+        made, _ = carried(cut_out(pictures[:, 0], told.read, colouring), told.moved.windows(len(poses)))
         around = F.max_pool2d(shown[:, 1:].flatten(0, 1), BESIDE, 1, BESIDE // 2).unflatten(0, made.shape[:2])
         wrong = ((made - pictures[:, 1:]).abs() * around).sum() / (3 * around.sum()).clamp_min(1)
     return _surfaces(told, places, shown) + wrong

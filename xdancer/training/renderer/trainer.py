@@ -21,6 +21,7 @@ from xdancer.renderer.diffusion.model import DiffusionModel
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.common import follow, learning_rate, log
 from xdancer.training.renderer import objectives, parts, samples
+from xdancer.training.renderer.colours import worn
 from xdancer.training.renderer.config import RendererConfig, Stage
 from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.objectives import Batch
@@ -46,6 +47,7 @@ class Trainer:
         self.scenes = {split: Scenes(corpus, split, 1, tokenizer) for split in ("train", "val")}
         self.optimiser = self._optimiser()
         self._resume()
+        self._learn_colours()
 
     def train(self, minutes: float | None = None, stop_at: int | None = None) -> bool:
         """Go on until the stages are done (True), or for so many minutes, or to the step `stop_at` of all (False)."""
@@ -101,8 +103,10 @@ class Trainer:
             if stage.stage in BODILY:
                 assert self.model.body is not None
                 places, shown, pictures = drawn
-                ask = objectives.surface if stage.stage == "body" else objectives.carrying
-                return ask(self.model.body, all_poses(scenes).to(self.device), places, shown, pictures, generator)
+                given = all_poses(scenes).to(self.device), places, shown, pictures, generator
+                if stage.stage == "body":
+                    return objectives.surface(self.model.body, *given)
+                return objectives.carrying(self.model.body, *given, self.model.colouring)
             pictures, person = drawn
             if stage.stage == "autoencoder":
                 fine, person = pictures.flatten(0, 1), person.flatten(0, 1)
@@ -223,6 +227,14 @@ class Trainer:
         values = {"model": model, "apart": apart, "moments": moments, "groups": groups}
         parts.save(self.run, values | {"stage": self.stage, "step": self.step}, self.done)
         self._restore(values)
+
+    def _learn_colours(self) -> None:
+        """Where the weights that this began from do not know yet how people are coloured."""
+        colouring = self.model.colouring
+        if colouring is not None and not colouring.learned:
+            colouring.learn(worn(self.scenes["train"]))
+            assert self.average.colouring is not None
+            self.average.colouring.load_state_dict(colouring.state_dict())
 
     def _resume(self) -> None:
         values = parts.load(self.run)

@@ -20,7 +20,8 @@ TINY_MOTION = {
 TINY_AUTOENCODER = {"latent": 4, "encoder": [4, 8, 8], "decoder": [4, 8, 8]}
 TINY_BODY = {"widths": [8, 8, 16], "fine": 4, "edges": 4, "lift": 16, "motion": 8, "groups": 4}
 TINY = {
-    "size": [64, 40], "unet": TINY_UNET, "motion": TINY_MOTION, "body": TINY_BODY, "autoencoder": TINY_AUTOENCODER,
+    "size": [64, 40], "unet": TINY_UNET, "motion": TINY_MOTION, "body": TINY_BODY,
+    "colouring": {"cells": 8000, "components": 4}, "autoencoder": TINY_AUTOENCODER,
 }  # fmt: skip
 STANDING = {
     "nose": (256, 180), "right_eye": (246, 170), "left_eye": (266, 170), "neck": (256, 250),

@@ -109,6 +109,16 @@ def test_a_run_begins_from_other_weights_as_far_as_they_go(settings: dict, tmp_p
         training.make(second)
 
 
+def test_who_begins_from_weights_that_know_no_colours_learns_them_first(settings: dict, tmp_path: Path) -> None:
+    folder = Path(training.train(of(settings, stages=STAGES[:1]))["weights"])
+    state = load_file(folder / "model.safetensors")
+    assert state["colouring.components"].any()
+    save_file({k: v for k, v in state.items() if not k.startswith("colouring.")}, folder / "model.safetensors")
+    second = of(settings, run=str(tmp_path / "second"), begin=str(folder), stages=STAGES[1:2])
+    made = load_file(Path(training.train(second)["weights"]) / "model.safetensors")
+    assert all(torch.equal(made[k], v) for k, v in state.items() if k.startswith("colouring."))
+
+
 def test_a_guided_renderer_begins_from_parts_of_one_with_a_motion_decoder(settings: dict, tmp_path: Path) -> None:
     folder = Path(training.train(of(settings, stages=STAGES[:1]))["weights"])
     state = load_file(folder / "model.safetensors")
