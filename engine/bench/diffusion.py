@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         picture = rng.integers(0, 256, (*LIVE.size, 3), dtype=np.uint8)
         renderer = Renderer(model, picture, PoseTokenizer.from_pretrained("live"))
 
-        def measured(levels: int, chunk: int, sharp: bool) -> float:
-            stream = renderer.stream(levels=levels, chunk=chunk, sharp=sharp)
+        def measured(levels: int, chunk: int, scale: int) -> float:
+            stream = renderer.stream(levels=levels, chunk=chunk, scale=scale)
 
             def draw() -> None:
                 rows = rng.integers(0, CODEBOOK_SIZE, (chunk, N_PARTS, TOKENS_PER_PART))
@@ -45,10 +45,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 draw()
             return _milliseconds(draw) / chunk
 
-        ours = measured(LEVELS, WINDOW // LEVELS, False)
+        ours = measured(LEVELS, WINDOW // LEVELS, 1)
         renderer.hurry()
         once = Setting(1, 1)
-        quick = measured(once.levels, once.chunk, True)
+        quick = measured(once.levels, once.chunk, renderer.scales[-1])
         peer = _milliseconds(_plain(LIVE)) * LEVELS
     finally:
         torch.set_num_threads(threads)

@@ -13,34 +13,33 @@ SMALL, MIDDLE, LARGE = (224, 128), (448, 256), (896, 512)
 
 
 class Case(NamedTuple):
-    """Pictures of `size` (H, W), or twice that where `sharp`, by the rolling window of `levels` passes."""
+    """Pictures of `size` (H, W), put out in `scale` times that, by the rolling window of `levels` passes."""
 
     size: tuple[int, int]
     levels: int
-    sharp: bool
+    scale: int
 
 
 CASES = (
-    Case(SMALL, 1, False), Case(SMALL, 1, True), Case(SMALL, 4, False), Case(MIDDLE, 1, False), Case(MIDDLE, 4, False),
-    Case(LARGE, 1, False),
+    Case(SMALL, 1, 1), Case(SMALL, 1, 2), Case(SMALL, 1, 4), Case(SMALL, 4, 1), Case(MIDDLE, 1, 1), Case(MIDDLE, 4, 1),
+    Case(LARGE, 1, 1),
 )  # fmt: skip
 
 
 def measured() -> list[dict[str, Any]]:
     """For each of CASES, the live size with random weights: MB resident at most, beyond what torch takes by itself."""
     return [
-        {"size": list(c.size), "passes": c.levels, "sharp": c.sharp, "resident_mb": apart(_measured, c)} for c in CASES
+        {"size": list(c.size), "passes": c.levels, "scale": c.scale, "resident_mb": apart(_measured, c)} for c in CASES
     ]
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
     out = ["memory beyond torch's own, random weights:"]
     for row in rows:
-        height, width = (side * (2 if row["sharp"] else 1) for side in row["size"])
-        said = (
-            f"{row['passes']} pass{'es' if row['passes'] > 1 else ''}{', by the sharp decoder' if row['sharp'] else ''}"
-        )
-        out.append(f"  {height} x {width}, {said}: {row['resident_mb']:.0f} MB")
+        height, width = row["size"]
+        out_in = f", put out at {row['scale'] * height} x {row['scale'] * width}" if row["scale"] > 1 else ""
+        passes = f"{row['passes']} pass{'es' if row['passes'] > 1 else ''}"
+        out.append(f"  {height} x {width}{out_in}, {passes}: {row['resident_mb']:.0f} MB")
     return out
 
 
@@ -60,7 +59,7 @@ def _measured(case: Case) -> float:
     picture = rng.integers(0, 256, (*case.size, 3), dtype=np.uint8)
     renderer = Renderer(DiffusionModel(replace(LIVE, size=case.size)), picture, PoseTokenizer.from_pretrained("live"))
     setting = Setting(case.levels, 1)
-    stream = renderer.stream(levels=setting.levels, chunk=setting.chunk, sharp=case.sharp)
+    stream = renderer.stream(levels=setting.levels, chunk=setting.chunk, scale=case.scale)
     for _ in range(setting.levels + 2):  # until the window rolls
         rows = rng.integers(0, CODEBOOK_SIZE, (setting.chunk, N_PARTS, TOKENS_PER_PART))
         stream.step(rows.astype(np.int16))

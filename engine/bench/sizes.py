@@ -152,7 +152,7 @@ def _drawing(model: "DiffusionModel", case: Case, device: str) -> tuple[Callable
         now = timed("carrying the reference", now)
         said = renderer.denoise(latents, levels, frames)
         now = timed("networks", now)
-        renderer.pictures(said[:chunk], frames[:chunk], False)
+        renderer.pictures(said[:chunk], frames[:chunk], 1)
         timed("autoencoder", now)
 
     return draw, parts

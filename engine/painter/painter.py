@@ -21,25 +21,26 @@ class Painter:
         self.renderer = renderer
         self.spent = 0.0
         self._size, self._seed = (width, height), seed
-        self._sharp = renderer.model.autoencoder.sharper and height > renderer.height
+        wanted = -(-height // renderer.height)
+        self._scale = next((scale for scale in renderer.scales if scale >= wanted), renderer.scales[-1])
         self.change(setting)
 
     def change(self, setting: Setting) -> None:
         """Go on by another setting; what is still in the making is left out."""
         self.setting = setting
-        self._stream = self.renderer.stream(self._seed, sharp=self._sharp, levels=setting.levels, chunk=setting.chunk)
+        self._stream = self.renderer.stream(self._seed, scale=self._scale, levels=setting.levels, chunk=setting.chunk)
         self._under_way: deque[int] = deque()
 
     def make_do(self) -> str | None:
-        """Go on with less memory: one pass a picture, then the renderer's own size. What it draws now, for people; None
-        where there is nothing left to do without."""
+        """Go on with less memory: one pass a picture, then smaller ones, at last of the renderer's own size. What it
+        draws now, for people; None where there is nothing left to do without."""
         if self.setting.levels > 1:
             self.change(Setting(1, self.setting.stride))
             return "pictures in one pass"
-        if self._sharp:
-            self._sharp = False
+        if self._scale > 1:
+            self._scale //= 2
             self.change(self.setting)
-            return f"pictures of {self.renderer.width} x {self.renderer.height} px"
+            return f"pictures of {self._scale * self.renderer.width} x {self._scale * self.renderer.height} px"
         return None
 
     def push(self, index: int, tokens: np.ndarray, pose: np.ndarray) -> list[Painting]:

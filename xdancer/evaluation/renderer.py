@@ -5,8 +5,8 @@ Figures on windows of 16 frames: PSNR and SSIM on the person, PSNR with what is 
 ones do) and seams (how much worse frames follow each other where windows join), for the offline schedule, the live one
 and one pass, this also by the true joints in place of those that the tokens tell, beside the true frames through the
 autoencoder, the reference carried to each pose without being bettered, the same where the body's surface is known
-exactly, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs. `--stamina` asks
-something else: whether the pictures stay as they were.
+exactly, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs. `--wall` scores
+pictures in the size of a show, and `--stamina` asks something else: whether the pictures stay as they were.
 """
 
 import argparse
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ways", metavar="LIST", help=f"only these of {', '.join(WAYS)}; seams alone need few")
     parser.add_argument("--steps", type=int, default=20, help="steps of the offline schedule (default 20)")
     parser.add_argument("--limbs", action="store_true", help="limb error by MediaPipe too (extra `pose`)")
+    parser.add_argument("--wall", action="store_true", help="pictures in one pass, in the size of a show, instead")
     parser.add_argument("--stamina", type=int, metavar="MINUTES", help="draw a minute of dance so many times instead")
     parser.add_argument("--passes", type=int, help="--stamina: passes a picture, 1 to 4 (default: as a show draws)")
     parser.add_argument("--stride", type=int, default=1, help="--stamina: draw every so manieth frame, 1 to 4")
@@ -83,6 +84,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.strips and best not in ways:
         raise UserError(f"--strips: shows {best!r}, which --ways leaves out")
     scenes = Scenes(args.corpus, "val", args.frames, tokenizer, seed=20_000, strides=(1,))
+    if args.wall:
+        from xdancer.evaluation.wall import on_a_wall
+
+        return on_a_wall(model.to(device), tokenizer, scenes, args.scenes)
     detector = MediaPipeDetector() if args.limbs else None
     return evaluate(model.to(device), scenes, args.scenes, args.steps, args.strips, best, detector, ways)
 
@@ -102,7 +107,8 @@ def _stamina(args: argparse.Namespace) -> dict[str, Any]:
 def report(result: dict[str, Any]) -> str:
     if "turns" in result:
         return "\n".join(_minutes(result))
-    lines = [f"{result['scenes']} scenes of {result['frames']} frames, held-out people and clips"]
+    size = " x ".join(map(str, result["size"]))
+    lines = [f"{result['scenes']} scenes of {result['frames']} frames of {size}, held-out people and clips"]
     lines.append("way          PSNR   SSIM  around  sharpness  flicker  seams")
     for way, row in result["ways"].items():
         seams = f"   {row['seams']:.2f}" if "seams" in row else "      -"
@@ -176,7 +182,8 @@ def evaluate(
     drawn_by = {way: all_ for way, all_ in scores.items() if all_}  # a renderer without a body carries nothing
     means = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in drawn_by.items()}
     found = {"limbs": {way: summed(each) for way, each in limbs.items() if each}} if detector else {}
-    return {"scenes": count, "frames": scenes.frames, "steps": steps, "ways": means, **found}
+    size = list(model.shape.size)
+    return {"scenes": count, "frames": scenes.frames, "size": size, "steps": steps, "ways": means, **found}
 
 
 def _coded(model: DiffusionModel, true: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ def test_ours_and_the_plain_unet_are_measured(monkeypatch: pytest.MonkeyPatch) -
     )
     monkeypatch.setattr(model, "LIVE", small)
     monkeypatch.setattr(diffusion, "PASSES", 1)
-    monkeypatch.setattr(memory, "CASES", (memory.Case((64, 64), 1, False), memory.Case((448, 256), 1, False)))
+    monkeypatch.setattr(memory, "CASES", (memory.Case((64, 64), 1, 1), memory.Case((448, 256), 1, 1)))
     result = diffusion.run(argparse.Namespace())
     assert result["frames_per_core_second"] == pytest.approx(1e3 / result["ours_ms"])
     assert result["diffusers_unet_ms"] > 0 < result["one_pass_ms"]

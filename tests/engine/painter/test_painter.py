@@ -46,12 +46,14 @@ def test_it_is_drawn_in_the_size_of_the_show(renderer: Renderer) -> None:
 
 
 def test_with_less_memory_it_makes_do_step_by_step(renderer: Renderer) -> None:
-    painter = Painter(renderer, 128, 224, Setting(4, 2))
+    painter = Painter(renderer, 256, 448, Setting(4, 2))
     assert painter.make_do() == "pictures in one pass" and painter.setting == Setting(1, 2)
-    sharp = paint(painter, 0, 8)[0][1]
-    assert painter.make_do() == f"pictures of {renderer.width} x {renderer.height} px"
-    plain = paint(painter, 0, 8)[0][1]
-    assert plain.shape == sharp.shape == (224, 128, 3) and not np.array_equal(plain, sharp)
+    made = [paint(painter, 0, 8)[0][1]]
+    for scale in (2, 1):
+        assert painter.make_do() == f"pictures of {scale * renderer.width} x {scale * renderer.height} px"
+        made.append(paint(painter, 0, 8)[0][1])
+    assert all(picture.shape == (448, 256, 3) for picture in made)
+    assert not np.array_equal(made[0], made[1]) and not np.array_equal(made[1], made[2])
     assert painter.make_do() is None
 
 

@@ -111,7 +111,7 @@ async def test_what_is_missing_is_said(config: Config) -> None:
 
 
 class Hungry:
-    """A renderer whose pictures of twice the size do not fit in the memory."""
+    """A renderer of whose pictures only the smallest fit in the memory."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
@@ -119,9 +119,9 @@ class Hungry:
     def __getattr__(self, name: str) -> object:
         return getattr(self._renderer, name)
 
-    def stream(self, *args: object, sharp: bool, **kwargs: object) -> object:
-        stream = self._renderer.stream(*args, sharp=sharp, **kwargs)
-        if sharp:
+    def stream(self, *args: object, scale: int, **kwargs: object) -> object:
+        stream = self._renderer.stream(*args, scale=scale, **kwargs)
+        if scale > 1:
             stream._drawn = too_much
         return stream
 

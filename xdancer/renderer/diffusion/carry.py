@@ -24,6 +24,7 @@ LEAST = 0.15  # likelihood from which a pixel may be person
 EDGE = 0.01  # what a pixel at the edge of the person counts beside one within
 NEXT = 0.03  # statures: a place that is so far from what was looked for is another
 FIRM = 4.5  # edges are drawn far firmer than they are known: a blurred one is right on average and never looks it
+GRAIN = 0.01  # of the picture's width: within it evidence is as rough as the places that it is looked up by
 HEARSAY = 0.5  # what the reference's evidence of somebody counts in another pose beside what bodies look like
 MARGIN = 0.07  # of the picture's width: so far around the person their cloth and hair may be
 RIM = 0.008  # of the picture's width: so wide is the edge where colours of person and room mix
@@ -53,19 +54,25 @@ class Moved:
     """The reference in another pose, with any leading axes.
 
     maps: (..., C + MASKS, h, w), its latents and masks. pictures: (..., 3, H, W). person: (..., 1, H, W), how
-    much of each pixel is person and not room.
+    much of each pixel is person and not room. found: (..., 3, H, W), where the reference shows it, from -1 to 1 as
+    `grid_sample` counts, and how surely it does.
     """
 
     maps: Tensor
     pictures: Tensor
     person: Tensor
+    found: Tensor
 
     def __getitem__(self, key: Any) -> "Moved":
-        return Moved(self.maps[key], self.pictures[key], self.person[key])
+        return Moved(*(v[key] for v in self.parts))
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        return self.maps, self.pictures, self.person, self.found
 
     def flat(self) -> "Moved":
         """The first two axes as one."""
-        return Moved(*(v.flatten(0, 1) for v in (self.maps, self.pictures, self.person)))
+        return Moved(*(v.flatten(0, 1) for v in self.parts))
 
     @classmethod
     def stacked(cls, some: Sequence["Moved"]) -> "Moved":
@@ -74,8 +81,7 @@ class Moved:
     @classmethod
     def joined(cls, some: Sequence["Moved"]) -> "Moved":
         """One after the other along the first axis."""
-        parts = zip(*((m.maps, m.pictures, m.person) for m in some), strict=True)
-        return cls(*(torch.cat(part) for part in parts))
+        return cls(*(torch.cat(part) for part in zip(*(m.parts for m in some), strict=True)))
 
 
 def recognised(body: BodyNetwork, pictures: Tensor, poses: Tensor) -> Surface:
@@ -111,9 +117,9 @@ def cut_out(pictures: Tensor, surface: Surface, colouring: Colouring | None = No
     return Cutout(pictures, torch.cat([inner, evidence], dim=1), room, places, person, cells)
 
 
-def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor]:
-    """The references where surfaces (B, F, ..) are: pictures (B, F, 3, H, W), and masks (B, F, MASKS, H, W) in
-    [0, 1]."""
+def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
+    """The references where surfaces (B, F, ..) are: pictures (B, F, 3, H, W), masks (B, F, MASKS, H, W) in [0, 1], and
+    where in the reference each pixel is (B, F, 2, H, W), from -1 to 1."""
     frames, (height, width) = surface.shown.shape[1], cutout.pictures.shape[-2:]
     cells = _at(cutout.cells, in_space(surface.places.transpose(1, 2)).permute(0, 2, 3, 4, 1)).transpose(1, 2)
     told = torch.cat([surface.shown, surface.places, cells], dim=2)
@@ -126,10 +132,11 @@ def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor]:
     apart = (shows - places).square().sum(2, keepdim=True)
     close = torch.exp(-apart / NEXT**2)
     right = sure * close * (2 * inner).clamp_max(1)
-    person = torch.sigmoid(FIRM * (shown + HEARSAY * torch.logit(torch.lerp(solid, proof, close), DOUBT)))
+    heard = torch.logit(torch.lerp(solid, proof, close), DOUBT)
+    person = torch.sigmoid(FIRM * (shown + HEARSAY * _smoothed(heard.flatten(0, 1), GRAIN).view_as(shown)))
     pictures = torch.lerp(cutout.room[:, None], torch.lerp(colours, found, right), person)
     stood = cutout.person[:, None].expand_as(person)
-    return pictures, torch.cat([person, right * person, stood], dim=2)
+    return pictures, torch.cat([person, right * person, stood], dim=2), there
 
 
 def _cells(
@@ -190,6 +197,12 @@ def _enlarged(values: Tensor, height: int, width: int) -> Tensor:
 
 def _at(values: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(values, grid.to(values), "bilinear", "border", align_corners=False)
+
+
+def _smoothed(values: Tensor, share: float) -> Tensor:
+    """The mean of the values (N, 1, H, W) up to a `share` of the width to every side."""
+    reach = max(1, round(share * values.shape[-1]))
+    return F.avg_pool2d(values, 2 * reach + 1, 1, reach, count_include_pad=False)
 
 
 def _shrunk(values: Tensor, share: float) -> Tensor:

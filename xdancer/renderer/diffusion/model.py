@@ -151,13 +151,14 @@ class DiffusionModel(nn.Module):
             return None
         with self._quickly(cutout.pictures):
             surface = self.body(poses.flatten(0, 1)).windows(len(poses))
-        pictures, masks = (v.flatten(0, 1) for v in carried(cutout, surface))
+        pictures, masks, there = (v.flatten(0, 1) for v in carried(cutout, surface))
         pictures = pictures.to(self.unet.conv_in.weight.dtype)
         plain, covered = (F.avg_pool2d(v, 2) if cutout is sight.fine else v for v in (pictures, masks))
         with self._quickly(plain):
             latents = self.autoencoder.encode(plain).to(plain.dtype)
         maps = torch.cat([latents, F.avg_pool2d(covered, REACH).to(latents)], dim=1)
-        return Moved(*(v.unflatten(0, poses.shape[:2]) for v in (maps, pictures, masks[:, :1])))
+        found = torch.cat([there, masks[:, 1:2]], dim=1)
+        return Moved(*(v.unflatten(0, poses.shape[:2]) for v in (maps, pictures, masks[:, :1], found)))
 
     def paint(self, latents: Tensor, moved: Moved | None = None, sharp: bool = False) -> Tensor:
         """Pictures (N, 3, H, W) in [-1, 1] of latents (N, C, h, w), of twice the size with `sharp`.

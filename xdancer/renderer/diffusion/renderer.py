@@ -17,6 +17,7 @@ from xdancer.renderer import reference as references
 from xdancer.renderer.diffusion import loaders
 from xdancer.renderer.diffusion.autoencoder import REACH
 from xdancer.renderer.diffusion.carry import Moved
+from xdancer.renderer.diffusion.enlarger import Enlarger
 from xdancer.renderer.diffusion.model import DiffusionModel, ModelShape, Sight, to_pictures, to_tensor
 from xdancer.renderer.diffusion.motion import MotionShape
 from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW, Rolling, offline
@@ -29,11 +30,13 @@ BORROWED = ("autoencoder.", "image_encoder.")  # parts of Stable Diffusion that 
 
 
 class Frame(NamedTuple):
-    """A frame's tokens (30,) and pose (60, 3), and the reference moved to it, where its own pose is known."""
+    """A frame's tokens (30,) and pose (60, 3), and the reference moved to it, where its own pose is known, with what
+    enlarges pictures of it."""
 
     tokens: np.ndarray
     pose: np.ndarray
     moved: Moved | None
+    enlarger: Enlarger | None
 
 
 class Loaded(NamedTuple):
@@ -134,8 +137,19 @@ class Renderer:
                 larger = references.load(picture, 2 * self.height, 2 * self.width)
                 fine = to_tensor(larger)[None].to(self.device, self.dtype)
             sight = self.model.look(pictures, poses, fine)
-        # The sight in one assignment: a stream in another thread sees the old person or the new one.
-        self._sight, self._reference, self.pose, self.guessed = sight, fitted, pose, guessed
+        enlarger = None
+        if sight.fine is not None:
+            largest = references.load(picture, 4 * self.height, 4 * self.width)
+            enlarger = Enlarger(largest, *(to_pictures(v)[0] for v in (sight.fine.pictures, sight.fine.room)))
+        # What is seen in one assignment: a stream in another thread sees the old person or the new one.
+        self._seen, self._reference, self.pose, self.guessed = (sight, enlarger), fitted, pose, guessed
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """How many times its size its pictures can be put out in."""
+        if self._seen[1] is not None:
+            return 1, 2, 4
+        return (1, 2) if self.model.autoencoder.sharper else (1,)
 
     @torch.no_grad()
     def hurry(self) -> None:
@@ -154,13 +168,13 @@ class Renderer:
         self.model.hurries = min((False, True), key=seconds)
 
     def stream(
-        self, seed: int = 0, stride: int = 1, sharp: bool = False, levels: int = LEVELS, chunk: int = CHUNK
+        self, seed: int = 0, stride: int = 1, scale: int = 1, levels: int = LEVELS, chunk: int = CHUNK
     ) -> "PictureStream":
-        """Pictures while tokens arrive. `stride` draws every k-th frame (1 to 4); `sharp` gives twice the size, where
-        the autoencoder can. `levels` passes make a picture, 1 to 4: fewer are faster and wait for less of the dance, as
-        do smaller chunks of frames (1 to 4) that are finished together. Raises ValueError for what it was not made
+        """Pictures while tokens arrive. `stride` draws every k-th frame (1 to 4); `scale`, one of `scales`, gives twice
+        or four times the size. `levels` passes make a picture, 1 to 4: fewer are faster and wait for less of the dance,
+        as do smaller chunks of frames (1 to 4) that are finished together. Raises ValueError for what it was not made
         for."""
-        return PictureStream(self, seed, stride, sharp, levels, chunk)
+        return PictureStream(self, seed, stride, scale, levels, chunk)
 
     @torch.no_grad()
     def render(
@@ -169,15 +183,17 @@ class Renderer:
         steps: int = 20,
         overlap: int = 4,
         seed: int = 0,
-        sharp: bool = False,
+        scale: int = 1,
         progress: Callable[[], None] | None = None,
     ) -> np.ndarray:
-        """A whole clip: tokens (T, 5, 6) to pictures uint8 (T, H, W, 3), all frames denoised together."""
+        """A whole clip: tokens (T, 5, 6) to pictures uint8 (T, H, W, 3), all frames denoised together. `scale`: as for
+        `stream`."""
         tokens = check_tokens(tokens)
+        self.check_scale(scale)
         poses = self.tokenizer.decode(tokens)
-        frames = self.frames(tokens, poses, sharp)
+        frames = self.frames(tokens, poses, scale)
         if not frames:
-            return self._nothing(sharp)
+            return self._nothing(scale)
         noise = torch.stack([self.noise_of(seed, n) for n in range(len(frames))])
 
         def denoise(latents: Tensor, timesteps: Tensor, conditions: Sequence[Frame]) -> Tensor:
@@ -186,7 +202,12 @@ class Renderer:
             return self.denoise(latents, timesteps, conditions)
 
         latents = offline(denoise, self.model.noise, noise, frames, steps, overlap=overlap)
-        return self.pictures(latents, frames, sharp)
+        return self.pictures(latents, frames, scale)
+
+    def check_scale(self, scale: int) -> None:
+        """Raises ValueError where pictures cannot be put out in so many times their size."""
+        if scale not in self.scales:
+            raise ValueError(f"pictures in {scale} x their size: this renderer has {self.scales}")
 
     def denoise(self, latents: Tensor, timesteps: Tensor, frames: Sequence[Frame]) -> Tensor:
         """What the networks say of a window of latents (F, C, h, w) at timesteps (F,)."""
@@ -200,19 +221,20 @@ class Renderer:
         moved = together(frames)
         carried = moved.maps[None] if moved is not None else None
         maps = self.model.lead(tokens, poses, latents.shape[-2], latents.shape[-1], carried)
-        sight: Sight = self._sight
+        sight: Sight = self._seen[0]
         said = self.model.predict(latents[None].to(self.dtype), timesteps[None], maps, sight, carried, self.guidance)
         return said[0].float()
 
     @torch.no_grad()
-    def frames(self, tokens: np.ndarray, poses: np.ndarray, sharp: bool = False) -> list[Frame]:
+    def frames(self, tokens: np.ndarray, poses: np.ndarray, scale: int = 1) -> list[Frame]:
         """Tokens (T, 5, 6) and poses (T, 60, 3) as `denoise` takes them, the person carried to each pose."""
         moved: list[Moved | None] = []
+        sight, enlarger = self._seen
         for start in range(0, len(poses), WINDOW):
             some = torch.from_numpy(poses[start : start + WINDOW]).to(self.device)[None]
-            there = self.model.carried(self._sight, some, sharp)
+            there = self.model.carried(sight, some, scale > 1)
             moved += [None if there is None else there[0, k] for k in range(some.shape[1])]
-        return [Frame(row.reshape(-1), pose, m) for row, pose, m in zip(tokens, poses, moved, strict=True)]
+        return [Frame(row.reshape(-1), pose, m, enlarger) for row, pose, m in zip(tokens, poses, moved, strict=True)]
 
     def noise_of(self, seed: int, frame: int) -> Tensor:
         """The noise that frame number `frame` begins as: (C, h, w), the same on every machine."""
@@ -220,16 +242,17 @@ class Renderer:
         drawn = np.random.default_rng((seed, frame)).standard_normal(shape, dtype=np.float32)
         return torch.from_numpy(drawn).to(self.device)
 
-    def pictures(self, latents: Tensor, frames: Sequence[Frame], sharp: bool) -> np.ndarray:
+    def pictures(self, latents: Tensor, frames: Sequence[Frame], scale: int) -> np.ndarray:
         """Latents (n, C, h, w) of n frames to pictures uint8 (n, H, W, 3)."""
-        out = [self._nothing(sharp)]
+        out = [self._nothing(scale)]
         for start in range(0, len(latents), WINDOW):
             part = slice(start, start + WINDOW)
-            out.append(to_pictures(self.model.paint(latents[part].to(self.dtype), together(frames[part]), sharp)))
+            some, moved = latents[part].to(self.dtype), together(frames[part])
+            made = to_pictures(self.model.paint(some, moved, scale > 1))
+            out.append(_enlarged(made, moved, frames[part]) if scale == 4 and moved is not None else made)
         return np.concatenate(out)
 
-    def _nothing(self, sharp: bool) -> np.ndarray:
-        scale = 2 if sharp else 1
+    def _nothing(self, scale: int) -> np.ndarray:
         return np.empty((0, scale * self.height, scale * self.width, 3), dtype=np.uint8)
 
 
@@ -240,17 +263,16 @@ class PictureStream:
     with four levels is three chunks later, with one at once. `frame` is the number of the next picture's frame.
     """
 
-    def __init__(self, renderer: Renderer, seed: int, stride: int, sharp: bool, levels: int, chunk: int) -> None:
+    def __init__(self, renderer: Renderer, seed: int, stride: int, scale: int, levels: int, chunk: int) -> None:
         if stride not in (1, 2, 3, 4):
             raise ValueError(f"every {stride}th frame cannot be drawn; the stride is 1, 2, 3 or 4")
-        if sharp and not renderer.model.autoencoder.sharper:
-            raise ValueError("this renderer's autoencoder has one size of picture only")
+        renderer.check_scale(scale)
         if levels not in range(1, LEVELS + 1):
             raise ValueError(f"a picture cannot be made in {levels} passes; 1 to {LEVELS} can")
         if chunk not in range(1, CHUNK + 1):
             raise ValueError(f"{chunk} frames cannot be finished together; 1 to {CHUNK} can")
         self.frame = 0
-        self._renderer, self._seed, self._stride, self._sharp = renderer, seed, stride, sharp
+        self._renderer, self._seed, self._stride, self._scale = renderer, seed, stride, scale
         self._limbs = renderer.tokenizer.stream()
         self._rolling = Rolling(renderer.denoise, renderer.model.noise, chunk * levels, levels)
         self._waiting: list[tuple[int, np.ndarray, np.ndarray]] = []
@@ -288,7 +310,7 @@ class PictureStream:
     def _push(self, chunk: list[tuple[int, np.ndarray, np.ndarray]]) -> Tensor:
         noise = torch.stack([self._renderer.noise_of(self._seed, number) for number, _, _ in chunk])
         tokens, poses = (np.stack([entry[k] for entry in chunk]) for k in (1, 2))
-        frames = self._renderer.frames(tokens, poses, self._sharp)
+        frames = self._renderer.frames(tokens, poses, self._scale)
         self._under_way += frames
         return self._rolling.push(noise, frames)
 
@@ -296,7 +318,7 @@ class PictureStream:
         """Pictures of the chunks that got ready, `most` at most."""
         latents = torch.cat([self._renderer.noise_of(0, 0)[None][:0], *ready])[:most]
         frames, self._under_way = self._under_way[: len(latents)], self._under_way[len(latents) :]
-        out = self._renderer.pictures(latents, frames, self._sharp)
+        out = self._renderer.pictures(latents, frames, self._scale)
         self.frame += self._stride * len(out)
         return out
 
@@ -305,6 +327,15 @@ def together(frames: Sequence[Frame]) -> Moved | None:
     """What was moved to these frames, one after the other; None where it was not."""
     moved = [frame.moved for frame in frames if frame.moved is not None]
     return Moved.stacked(moved) if frames and len(moved) == len(frames) else None
+
+
+def _enlarged(made: np.ndarray, moved: Moved, frames: Sequence[Frame]) -> np.ndarray:
+    """Pictures uint8 (n, h, w, 3) of frames in twice their size."""
+    # They lie over what was carried, in which as much is person already.
+    person = 1 - (1 - moved.person[:, 0]).square()
+    person, found = (v.float().cpu().numpy() for v in (person, moved.found.movedim(1, -1)))
+    each = zip(frames, made, person, found[..., :2], found[..., 2], strict=True)
+    return np.stack([frame.enlarger.enlarged(*rest) for frame, *rest in each if frame.enlarger is not None])
 
 
 def load(folder: Path, size: tuple[int, int] | None = None) -> Loaded:

@@ -64,7 +64,7 @@ def carrying(
     beside them, of what is carried. Places may be off, where they are off alike in both poses."""
     told = _told(net, poses, pictures[:, 0], generator)
     with torch.autocast(pictures.device.type, enabled=False):
-        made, _ = carried(cut_out(pictures[:, 0], told.read, colouring), told.moved.windows(len(poses)))
+        made, *_ = carried(cut_out(pictures[:, 0], told.read, colouring), told.moved.windows(len(poses)))
         around = F.max_pool2d(shown[:, 1:].flatten(0, 1), BESIDE, 1, BESIDE // 2).unflatten(0, made.shape[:2])
         wrong = ((made - pictures[:, 1:]).abs() * around).sum() / (3 * around.sum()).clamp_min(1)
     return _surfaces(told, places, shown) + wrong

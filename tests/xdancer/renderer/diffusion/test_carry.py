@@ -34,7 +34,7 @@ def picture() -> torch.Tensor:
 def carry(then: Surface, *now: Surface) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Of one window: pictures (F, 3, H, W), masks (F, 3, H, W), and where nobody is (F, 1, H, W)."""
     window = Surface(torch.cat([s.shown for s in now])[None], torch.cat([s.places for s in now])[None])
-    return tuple(v[0] for v in carried(cut_out(picture(), then), window))
+    return tuple(v[0] for v in carried(cut_out(picture(), then), window)[:2])
 
 
 def test_in_their_own_pose_a_person_stays_as_they_are() -> None:
@@ -115,10 +115,10 @@ def test_where_people_differ_in_shape_the_reference_decides() -> None:
     doubtful, shown = board(), picture()
     doubtful.shown[..., 20:26] = torch.where(doubtful.shown[..., 20:26] > 0, 0.3, -12.0)
     window = Surface(doubtful.shown[None], doubtful.places[None])
-    _, masks = carried(cut_out(shown, doubtful), window)
+    _, masks, _ = carried(cut_out(shown, doubtful), window)
     assert masks[0, 0, 0, 50, 22] > 0.5  # somebody wide
     shown[..., 2, :, :26] = -1  # somebody who is six px narrower: there is room
-    made, masks = carried(cut_out(shown, doubtful), window)
+    made, masks, _ = carried(cut_out(shown, doubtful), window)
     assert masks[0, 0, 0, 50, 22] < 0.2 and made[0, 0, 2, 50, 22] < -0.5
     assert masks[0, 0, 0, 50, 34] > 0.9 and made[0, 0, 2, 50, 34] > 0.9
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -85,10 +86,25 @@ def test_the_reference_may_change_while_a_stream_runs(renderer: Renderer) -> Non
 
 def test_a_clip_is_drawn_as_a_whole_and_in_twice_the_size(renderer: Renderer) -> None:
     called: list[int] = []
-    made = renderer.render(dance(18), steps=2, sharp=True, progress=lambda: called.append(1))
+    made = renderer.render(dance(18), steps=2, scale=2, progress=lambda: called.append(1))
     assert made.shape == (18, 128, 80, 3) and len(called) == 2 * 2
     assert renderer.render(dance(0)).shape == (0, 64, 40, 3)
-    assert renderer.stream(sharp=True).step(dance(4)).shape == (4, 128, 80, 3)
+    assert renderer.stream(scale=2).step(dance(4)).shape == (4, 128, 80, 3)
+
+
+def test_in_four_times_the_size_it_is_what_it_is_in_twice_and_finer(renderer: Renderer) -> None:
+    renderer.wear(cv2.resize(person(32, 20), (160, 256), interpolation=cv2.INTER_CUBIC))
+    assert renderer.scales == (1, 2, 4)
+    twice, four = (renderer.stream(scale=scale).step(dance(4)) for scale in (2, 4))
+    assert four.shape == (4, 256, 160, 3)
+    coarse = four.reshape(4, 128, 2, 80, 2, 3).mean((2, 4))
+    assert np.corrcoef(coarse.ravel(), twice.ravel())[0, 1] > 0.9  # the same, but for what is clipped on the way
+    clip = renderer.render(dance(4), steps=1, scale=4)
+    assert clip.shape == four.shape and renderer.render(dance(0), scale=4).shape == (0, 256, 160, 3)
+    with pytest.raises(ValueError, match=r"3 x their size.+\(1, 2, 4\)"):
+        renderer.stream(scale=3)
+    pieces = renderer.stream(scale=4)
+    assert np.array_equal(np.concatenate([pieces.step(dance(4)[:1]), pieces.step(dance(4)[1:])]), four)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 4])
