@@ -5,7 +5,8 @@ Figures on windows of 16 frames: PSNR and SSIM on the person, PSNR with what is 
 ones do) and seams (how much worse frames follow each other where windows join), for the offline schedule, the live one
 and one pass, this also by the true joints in place of those that the tokens tell, beside the true frames through the
 autoencoder, the reference carried to each pose without being bettered, the same where the body's surface is known
-exactly, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs. `--wall` scores
+exactly, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs. `--patterned` is for
+rooms that training does not know. `--wall` scores
 pictures in the size of a show, and `--stamina` asks something else: whether the pictures stay as they were.
 """
 
@@ -25,6 +26,7 @@ from xdancer import weights
 from xdancer.errors import UserError
 from xdancer.evaluation.limbs import limb_error, summed
 from xdancer.evaluation.report import goal_lines
+from xdancer.evaluation.rooms import PatternedScenes
 from xdancer.pose.detector import PoseDetector
 from xdancer.pose.mediapipe import MediaPipeDetector
 from xdancer.renderer.diffusion.body import Surface
@@ -54,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ways", metavar="LIST", help=f"only these of {', '.join(WAYS)}; seams alone need few")
     parser.add_argument("--steps", type=int, default=20, help="steps of the offline schedule (default 20)")
     parser.add_argument("--limbs", action="store_true", help="limb error by MediaPipe too (extra `pose`)")
+    parser.add_argument("--patterned", action="store_true", help="before walls of bricks, stripes, leaves and so on")
     parser.add_argument("--wall", action="store_true", help="pictures in one pass, in the size of a show, instead")
     parser.add_argument("--stamina", type=int, metavar="MINUTES", help="draw a minute of dance so many times instead")
     parser.add_argument("--passes", type=int, help="--stamina: passes a picture, 1 to 4 (default: as a show draws)")
@@ -83,7 +86,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     best = "one pass" if passes == 1 else "live"
     if args.strips and best not in ways:
         raise UserError(f"--strips: shows {best!r}, which --ways leaves out")
-    scenes = Scenes(args.corpus, "val", args.frames, tokenizer, seed=20_000, strides=(1,))
+    kind = PatternedScenes if args.patterned else Scenes
+    scenes = kind(args.corpus, "val", args.frames, tokenizer, seed=20_000, strides=(1,))
     if args.wall:
         from xdancer.evaluation.wall import on_a_wall
 

@@ -6,7 +6,7 @@ show of a person is coloured as it is likeliest to be (`colouring.py`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from xdancer.renderer.diffusion.body import BodyNetwork, Surface
 from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, in_space
 from xdancer.renderer.diffusion.colouring import Colouring
+from xdancer.renderer.diffusion.room import behind
 
 APART = 0.06, 0.18  # colours in [-1, 1] that may be the room's, and that surely are not
 DOUBT = 0.1  # of what the reference shows of a place
@@ -34,8 +35,9 @@ MASKS = 3  # beside the latents: where the person is, whether the reference show
 @dataclass(frozen=True)
 class Cutout:
     """What is kept of reference pictures (B, 3, H, W): themselves; which of their pixels are within the person for
-    sure, and which are of them at all as far as colours tell (B, 2, H, W); the room without the person; which place of
-    the body each pixel shows (B, 3, H, W); how much of each is person (B, 1, H, W); and the body's space of cells.
+    sure, and which are of them at all as far as colours tell (B, 2, H, W); the room without the person, and where
+    nothing of it is hidden (B, 1, H, W); which place of the body each pixel shows (B, 3, H, W); how much of each is
+    person (B, 1, H, W); and the body's space of cells.
 
     cells: (B, 7, Z, Y, X), for each cell its colour; where in the picture it is seen, from -1 to 1 as `grid_sample`
     counts; how much of it is person and not room; and how surely it is seen.
@@ -44,6 +46,7 @@ class Cutout:
     pictures: Tensor
     sure: Tensor
     room: Tensor
+    free: Tensor
     places: Tensor
     person: Tensor
     cells: Tensor
@@ -96,7 +99,7 @@ def looks(pictures: Tensor, surface: Surface) -> Tensor:
     tells nothing."""
     shown = torch.sigmoid(surface.shown)
     pictures = _enlarged(pictures, *shown.shape[-2:])
-    room, apart, telling = _before_room(pictures, shown)
+    room, apart, telling, _ = _before_room(pictures, shown)
     return telling * torch.cat([2 * apart - 1, pictures - room], dim=1)
 
 
@@ -105,16 +108,23 @@ def cut_out(pictures: Tensor, surface: Surface, colouring: Colouring | None = No
     hidden is filled in from what is next to it on the body."""
     height, width = pictures.shape[-2:]
     shown, places = (_enlarged(v, height, width) for v in (torch.sigmoid(surface.shown), surface.places))
-    room, apart, telling = _before_room(pictures, shown)
+    room, apart, telling, free = _before_room(pictures, shown)
     evidence = 0.5 + (apart - 0.5) * telling
     person = _weighed(shown, evidence)
-    # Whoever wears the colours of the room is solid in the middle all the same, though what they wear is not known.
-    sure = person * (1 - (1 - apart) * telling)
+    # Whoever wears the colours of the room is solid in the middle all the same; nearer the edge what they wear is not
+    # known.
+    edge = 1 - (2 * _shrunk(shown, RIM) - 1).clamp(0, 1)
+    sure = person * (1 - (1 - apart) * telling * edge)
     inner = _shrunk(sure, RIM)  # at the edge the colours of person and room mix
     seen, there, solid, known = _cells(pictures, places, EDGE * sure + inner, evidence, shown > LEAST)
     colours = (colouring or filled)(seen[:, :3], seen[:, 3:])
     cells = torch.cat([colours, there, solid, known], dim=1)
-    return Cutout(pictures, torch.cat([inner, evidence], dim=1), room, places, person, cells)
+    return Cutout(pictures, torch.cat([inner, evidence], dim=1), room, free, places, person, cells)
+
+
+def furnished(cutout: Cutout) -> Cutout:
+    """With the room behind the person as it may look. It takes a second, and a training does without."""
+    return replace(cutout, room=behind(cutout.pictures, cutout.free))
 
 
 def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
@@ -158,16 +168,26 @@ def _cells(
     return seen, at / there.clamp_min(1e-6), solid, (weight / ENOUGH).clamp_max(1)
 
 
-def _before_room(pictures: Tensor, shown: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _before_room(pictures: Tensor, shown: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The room (B, 3, H, W) without the person, who is `shown`; how far the colours of pixels (B, 1, H, W) are apart
-    from the room's, 0 to 1; and how much that tells of whether somebody is there (B, 1, 1, 1): as far as it tells the
-    middle of the person from the room."""
-    room = _room(pictures, _highest(shown, MARGIN) <= NOBODY)
-    wrong = F.avg_pool2d((pictures - room).abs().mean(1, keepdim=True), 3, 1, 1)
-    apart = ((wrong - APART[0]) / (APART[1] - APART[0])).clamp(0, 1)
+    from the room's, 0 to 1; how much that tells of whether somebody is there (B, 1, 1, 1): as far as it tells the
+    middle of the person from the room; and where the room is free (B, 1, H, W)."""
+    room, free = _room(pictures, shown, MARGIN)
+    wider, clear = _room(pictures, shown, 2 * MARGIN)
+    around = (free & ~clear).to(pictures)  # here the room is known, and how far a guess at it is off
+    off = _mean(_wrong(pictures, wider), around)
+    apart = ((_wrong(pictures, room) - off - APART[0]) / (APART[1] - APART[0])).clamp(0, 1)
     within = (2 * _shrunk(shown, 2 * RIM) - 1).clamp(0, 1)
-    share = (apart * within).sum((1, 2, 3), keepdim=True) / within.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
-    return room, apart, share.square()
+    return room, apart, _mean(apart, within).square(), free
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Of each picture (B, 1, H, W): (B, 1, 1, 1)."""
+    return (values * weight).sum((1, 2, 3), keepdim=True) / weight.sum((1, 2, 3), keepdim=True).clamp_min(1e-6)
+
+
+def _wrong(pictures: Tensor, room: Tensor) -> Tensor:
+    return F.avg_pool2d((pictures - room).abs().mean(1, keepdim=True), 3, 1, 1)
 
 
 def _weighed(shown: Tensor, evidence: Tensor) -> Tensor:
@@ -216,7 +236,9 @@ def _highest(values: Tensor, share: float) -> Tensor:
     return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach))
 
 
-def _room(pictures: Tensor, free: Tensor) -> Tensor:
-    """The pictures (B, 3, H, W) with what is not `free` (B, 1, H, W) filled from around it."""
+def _room(pictures: Tensor, shown: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """The pictures (B, 3, H, W) with what lies less than a `margin` from somebody filled from around, and where they
+    are free of that (B, 1, H, W)."""
+    free = _highest(shown, margin) <= NOBODY
     keep = free.to(pictures)
-    return torch.where(free, pictures, filled(pictures * keep, keep))
+    return torch.where(free, pictures, filled(pictures * keep, keep)), free

@@ -18,14 +18,14 @@ MARGIN = 2  # px around them that enlarging looks at
 class Enlarger:
     """Of one reference: what it takes to enlarge pictures (h, w) of the person in it."""
 
-    def __init__(self, picture: np.ndarray, plain: np.ndarray, room: np.ndarray) -> None:
+    def __init__(self, picture: np.ndarray, plain: np.ndarray, room: np.ndarray, free: np.ndarray) -> None:
         """The reference uint8 (2 h, 2 w, 3); the same in the size that is painted, (h, w, 3), with the person and
-        without."""
+        without; and where that is `free` (h, w) of them."""
         self._detail = picture.astype(np.int16) - _enlarged(plain, cv2.INTER_CUBIC)
-        free = _enlarged((plain == room).all(-1).astype(np.float32), cv2.INTER_LINEAR)[..., None]
+        seen = _enlarged(free.astype(np.float32), cv2.INTER_LINEAR)[..., None]
         self._filled = room.astype(np.float32)
         filled = _enlarged(self._filled, cv2.INTER_CUBIC)
-        self._room = np.round(filled + free * (picture.astype(np.float32) - filled)).astype(np.uint8)
+        self._room = np.round(filled + seen * (picture.astype(np.float32) - filled)).astype(np.uint8)
 
     def enlarged(self, made: np.ndarray, person: np.ndarray, there: np.ndarray, shown: np.ndarray) -> np.ndarray:
         """Uint8 (2 h, 2 w, 3) of a picture that was `made`, uint8 (h, w, 3), of which a share `person` (h, w) is not

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from xdancer.renderer.diffusion.autoencoder import REACH, AutoencoderShape, SmallAutoencoder
 from xdancer.renderer.diffusion.blocks import Memory
 from xdancer.renderer.diffusion.body import BodyNetwork, BodyShape
-from xdancer.renderer.diffusion.carry import Carry, Cutout, Moved, carried, cut_out, recognised
+from xdancer.renderer.diffusion.carry import Carry, Cutout, Moved, carried, cut_out, furnished, recognised
 from xdancer.renderer.diffusion.colouring import Colouring, ColouringShape
 from xdancer.renderer.diffusion.guider import PoseGuider, skeletons
 from xdancer.renderer.diffusion.motion import MotionDecoder, MotionShape
@@ -124,12 +124,15 @@ class DiffusionModel(nn.Module):
     def look(self, pictures: Tensor, poses: Tensor | None = None, fine: Tensor | None = None) -> Sight:
         """What is to be remembered of reference pictures (B, 3, H, W) in [-1, 1], of people in poses (B, 60, 3).
         `fine`: the same pictures in twice the size, for whoever paints in that."""
-        return self.see(self.autoencoder.encode(pictures), pictures, poses, fine)
+        sight = self.see(self.autoencoder.encode(pictures), pictures, poses, fine)
+        cutout, fine_cutout = (furnished(c) if c is not None else None for c in (sight.cutout, sight.fine))
+        return replace(sight, cutout=cutout, fine=fine_cutout)
 
     def see(
         self, latents: Tensor, pictures: Tensor | None = None, poses: Tensor | None = None, fine: Tensor | None = None
     ) -> Sight:
-        """As `look`, of latents (B, C, h, w) that are there already; CLIP and what is carried need the pictures."""
+        """As `look`, of latents (B, C, h, w) that are there already, before a room that is simpler where it is hidden;
+        CLIP and what is carried need the pictures."""
         context = None
         if self.shape.unet.context:
             context = self.describe(pictures) if pictures is not None else self._nothing(len(latents), latents)

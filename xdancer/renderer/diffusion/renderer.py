@@ -140,7 +140,8 @@ class Renderer:
         enlarger = None
         if sight.fine is not None:
             largest = references.load(picture, 4 * self.height, 4 * self.width)
-            enlarger = Enlarger(largest, *(to_pictures(v)[0] for v in (sight.fine.pictures, sight.fine.room)))
+            plain, room = (to_pictures(v)[0] for v in (sight.fine.pictures, sight.fine.room))
+            enlarger = Enlarger(largest, plain, room, sight.fine.free[0, 0].cpu().numpy())
         # What is seen in one assignment: a stream in another thread sees the old person or the new one.
         self._seen, self._reference, self.pose, self.guessed = (sight, enlarger), fitted, pose, guessed
 
@@ -332,8 +333,8 @@ def together(frames: Sequence[Frame]) -> Moved | None:
 def _enlarged(made: np.ndarray, moved: Moved, frames: Sequence[Frame]) -> np.ndarray:
     """Pictures uint8 (n, h, w, 3) of frames in twice their size."""
     # They lie over what was carried, in which as much is person already.
-    person = 1 - (1 - moved.person[:, 0]).square()
-    person, found = (v.float().cpu().numpy() for v in (person, moved.found.movedim(1, -1)))
+    share = 1 - (1 - moved.person[:, 0]).square()
+    person, found = (v.float().cpu().numpy() for v in (share, moved.found.movedim(1, -1)))
     each = zip(frames, made, person, found[..., :2], found[..., 2], strict=True)
     return np.stack([frame.enlarger.enlarged(*rest) for frame, *rest in each if frame.enlarger is not None])
 

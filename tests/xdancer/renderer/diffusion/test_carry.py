@@ -111,6 +111,28 @@ def test_how_somebody_looks_is_told_where_they_stand_out() -> None:
     assert hidden.abs().max() < 1e-5
 
 
+def test_before_a_wall_with_a_pattern_colours_decide_no_more_than_they_can() -> None:
+    """The wall is as far from what it is taken for as the person: that it differs makes nobody of it."""
+    rows, columns = torch.arange(HEIGHT)[:, None], torch.arange(WIDTH)
+    wall = torch.where((rows // 4 + columns // 4) % 2 > 0, 0.5, -0.5).expand(1, 3, -1, -1)
+    doubtful = board()
+    doubtful.shown[..., 12:20] = 0.3  # beside the person, who may be wider than people mostly are
+    person = torch.where(board().shown > 0, 0.9, wall)
+    evidence = cut_out(person, doubtful).sure[0, 1]
+    assert evidence[20:90, 12:19].mean() < 0.6
+    window = Surface(doubtful.shown[None], doubtful.places[None])
+    _, masks, _ = carried(cut_out(person, doubtful), window)
+    assert masks[0, 0, 0, 30:80, 26:38].min() > 0.9 and masks[0, 0, 1, 30:80, 26:38].min() > 0.8
+
+
+def test_the_middle_of_somebody_in_the_colours_of_the_room_is_theirs() -> None:
+    window = Surface(board().shown[None], board().places[None])
+    like_room = torch.zeros(1, 3, HEIGHT, WIDTH)
+    like_room[..., 30:96, 20:44] = 0.9  # all of them stands out but the face
+    _, masks, _ = carried(cut_out(like_room, board()), window)
+    assert masks[0, 0, 1, 20:28, 26:38].min() > 0.8  # the face is carried as it is
+
+
 def test_where_people_differ_in_shape_the_reference_decides() -> None:
     doubtful, shown = board(), picture()
     doubtful.shown[..., 20:26] = torch.where(doubtful.shown[..., 20:26] > 0, 0.3, -12.0)

@@ -28,7 +28,13 @@ def plain() -> np.ndarray:
 
 def room() -> np.ndarray:
     out = plain()
-    out[8:48, 4:28] = 80  # without the person, filled from around
+    out[~free()] = 80  # without the person, filled from around
+    return out
+
+
+def free() -> np.ndarray:
+    out = np.ones((HEIGHT, WIDTH), bool)
+    out[8:48, 4:28] = False
     return out
 
 
@@ -43,7 +49,7 @@ def enlarged(across: int = 0, down: int = 0, shown: float = 1.0) -> np.ndarray:
     person = np.zeros((HEIGHT, WIDTH), np.float32)
     person[BOARD[0].start + down : BOARD[0].stop + down, BOARD[1].start + across : BOARD[1].stop + across] = 1
     made = np.full((HEIGHT, WIDTH, 3), 200, np.uint8)
-    enlarger = Enlarger(reference(), plain(), room())
+    enlarger = Enlarger(reference(), plain(), room(), free())
     return enlarger.enlarged(made, person, grid(across, down), np.full((HEIGHT, WIDTH), shown, np.float32))
 
 
@@ -88,7 +94,7 @@ def test_edges_are_drawn_in_the_larger_size() -> None:
 
 
 def test_where_nobody_is_there_is_only_room() -> None:
-    enlarger = Enlarger(reference(), plain(), room())
+    enlarger = Enlarger(reference(), plain(), room(), free())
     nobody = np.zeros((HEIGHT, WIDTH), np.float32)
     made = enlarger.enlarged(plain(), nobody, grid(), nobody)
     assert made.shape == (2 * HEIGHT, 2 * WIDTH, 3) and made.dtype == np.uint8

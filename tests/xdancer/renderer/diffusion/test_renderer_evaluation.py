@@ -107,6 +107,11 @@ def test_the_command_reports_on_held_out_people(
     assert main(few) == 0
     again = json.loads(capsys.readouterr().out)["ways"]
     assert again == {way: result["ways"][way] for way in ("one pass", "live")}
+    assert main([*few, "--patterned"]) == 0
+    assert json.loads(capsys.readouterr().out)["ways"]["one pass"] != again["one pass"]  # before other walls
+    assert main([*command[:-3], "--wall", "--scenes", "1", "--json"]) == 0
+    wall = json.loads(capsys.readouterr().out)
+    assert wall["size"] == [256, 160] and list(wall["ways"]) == ["1 x", "2 x", "4 x"] and "256 x 160" in report(wall)
     for wrong in (["--ways", "onepass"], ["--ways", "coded", "--strips", str(strips)]):
         assert main([*command[:-3], *wrong]) == 2
     assert "no way 'onepass'" in capsys.readouterr().err
