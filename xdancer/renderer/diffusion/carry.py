@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.body import BodyNetwork, Surface
-from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, in_space
+from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, highest, in_space
 from xdancer.renderer.diffusion.colouring import Colouring
 from xdancer.renderer.diffusion.room import behind
 
@@ -226,19 +226,12 @@ def _smoothed(values: Tensor, share: float) -> Tensor:
 
 
 def _shrunk(values: Tensor, share: float) -> Tensor:
-    return -_highest(-values, share)
-
-
-def _highest(values: Tensor, share: float) -> Tensor:
-    """The highest of the values (N, 1, H, W) up to a `share` of the width to every side."""
-    reach = max(1, round(share * values.shape[-1]))
-    columns = F.max_pool2d(values, (2 * reach + 1, 1), 1, (reach, 0))  # one way after the other is far cheaper
-    return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach))
+    return -highest(-values, share)
 
 
 def _room(pictures: Tensor, shown: Tensor, margin: float) -> tuple[Tensor, Tensor]:
     """The pictures (B, 3, H, W) with what lies less than a `margin` from somebody filled from around, and where they
     are free of that (B, 1, H, W)."""
-    free = _highest(shown, margin) <= NOBODY
+    free = highest(shown, margin) <= NOBODY
     keep = free.to(pictures)
     return torch.where(free, pictures, filled(pictures * keep, keep)), free

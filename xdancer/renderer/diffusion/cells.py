@@ -1,5 +1,5 @@
-"""The space that bodies stand in with arms stretched out, in cells; and holes, there or in a picture, filled from
-around."""
+"""The space that bodies stand in with arms stretched out, in cells; and, there or in a picture, what is around: holes
+filled from it, and the highest of it."""
 
 import torch
 from torch import Tensor
@@ -58,3 +58,10 @@ def _halved(values: Tensor, level: int) -> Tensor:
     if values.ndim == 5:
         return F.avg_pool3d(values, 2, ceil_mode=True)
     return F.avg_pool2d(values, (1 if level % 2 else 2, 2), ceil_mode=True)
+
+
+def highest(values: Tensor, share: float) -> Tensor:
+    """The highest of the values (N, 1, H, W) up to a `share` of the width to every side."""
+    reach = max(1, round(share * values.shape[-1]))
+    columns = F.max_pool2d(values, (2 * reach + 1, 1), 1, (reach, 0))  # one way after the other is far cheaper
+    return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach))

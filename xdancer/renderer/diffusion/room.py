@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xdancer.renderer.diffusion.cells import filled
+from xdancer.renderer.diffusion.cells import filled, highest
 
 COARSE = 0.25  # of the picture's width: what changes more slowly than that is spread, not shifted
 RING = 0.12  # of the width: so far around the person the room is compared with itself
@@ -48,7 +48,7 @@ def _behind(picture: Tensor, known: Tensor) -> Tensor:
 def _spread(picture: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """As `_by`, for what is merely filled from around. Before a plain wall it is as good as any pattern, and has no
     seams; of a rough one it leaves a blur."""
-    hidden = _widened(1 - known, RING)
+    hidden = highest(1 - known, RING)
     ring = hidden * known
     off = (picture - filled(picture * (1 - hidden), 1 - hidden)).square().sum(1, keepdim=True)
     local = _blurred(picture * known, NEAR) / _blurred(known, NEAR).clamp_min(1e-6)
@@ -62,7 +62,7 @@ def _shifts(fine: Tensor, known: Tensor) -> list[Shift]:
     hidden, (height, width) = 1 - known, fine.shape[-2:]
     if not hidden.any() or not known.any():
         return []
-    ring = _widened(hidden, RING) * known
+    ring = highest(hidden, RING) * known
     power = fine.square().sum(1, keepdim=True)
     alike = _correlated(ring * fine, fine).sum(1, keepdim=True)
     wrong = _correlated(ring * power, known) + _correlated(ring, power) - 2 * alike
@@ -128,12 +128,6 @@ def _shifted(values: Tensor, shift: Shift) -> Tensor:
     there = values[..., rows.start + down : rows.stop + down, columns.start + across : columns.stop + across]
     out[..., rows, columns] = there
     return out
-
-
-def _widened(there: Tensor, share: float) -> Tensor:
-    """What is 1, and what is up to a `share` of the width beside it."""
-    reach = max(1, round(share * there.shape[-1]))
-    return F.max_pool2d(F.max_pool2d(there, (2 * reach + 1, 1), 1, (reach, 0)), (1, 2 * reach + 1), 1, (0, reach))
 
 
 def _blurred(values: Tensor, share: float) -> Tensor:
