@@ -6,8 +6,8 @@ ones do) and seams (how much worse frames follow each other where windows join),
 and one pass, this also by the true joints in place of those that the tokens tell, beside the true frames through the
 autoencoder, the reference carried to each pose without being bettered, the same where the body's surface is known
 exactly, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs. `--patterned` is for
-rooms that training does not know. `--wall` scores
-pictures in the size of a show, and `--stamina` asks something else: whether the pictures stay as they were.
+rooms that training does not know. `--wall` scores pictures in the size of a show, and `--stamina` asks something else:
+whether the pictures stay as they were.
 """
 
 import argparse
