@@ -1,13 +1,13 @@
 """`xdancer evaluate renderer`: people that training never saw, drawn from tokens and one other picture of them.
 
-Figures on windows of 16 frames: PSNR and SSIM on the person, PSNR with what is just beside, where halos are, sharpness
-(the energy of edges, as a multiple of the true one), flicker (how much more neighbouring frames differ than the true
-ones do) and seams (how much worse frames follow each other where windows join), for the offline schedule, the live one
-and one pass, this also by the true joints in place of those that the tokens tell, beside the true frames through the
-autoencoder, the reference carried to each pose without being bettered, the same where the body's surface is known
-exactly, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs. `--patterned` is for
-rooms that training does not know. `--wall` scores pictures in the size of a show, and `--stamina` asks something else:
-whether the pictures stay as they were.
+Figures on windows of 16 frames: PSNR and SSIM on the person, PSNR with what is just beside, where halos are, and around
+hands, sharpness (the energy of edges, as a multiple of the true one), flicker (how much more neighbouring frames differ
+than the true ones do) and seams (how much worse frames follow each other where windows join), for the offline schedule,
+the live one and one pass, this also by the true joints in place of those that the tokens tell, beside the true frames
+through the autoencoder, the reference carried to each pose without being bettered, the same where the body's surface is
+known exactly, and the reference repeated. With `--limbs` also where a foreign detector finds the limbs.
+`--patterned` is for rooms that are not plain. `--wall` scores pictures in the size of a show, and `--stamina` asks
+something else: whether the pictures stay as they were.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from scipy.ndimage import maximum_filter, uniform_filter
 from tqdm import tqdm
 
 from xdancer import weights
 from xdancer.errors import UserError
 from xdancer.evaluation.limbs import limb_error, summed
+from xdancer.evaluation.picture_scores import around_hands, averaged, score
 from xdancer.evaluation.report import goal_lines
 from xdancer.evaluation.rooms import PatternedScenes
 from xdancer.pose.detector import PoseDetector
@@ -42,8 +42,6 @@ from xdancer.training.renderer.scenes import Scene, Scenes, gathered
 FRAMES = 2 * WINDOW  # drawn of each scene, so that the live window rolls
 WAYS = ("offline", "live", "one pass", "true joints", "coded", "carried", "exact", "reference")
 CERTAIN = 12.0  # the logit of what is known
-SSIM_SIDE = 7  # px
-AROUND = 9  # px: so wide is what counts around a pixel of the person
 STRIP = 8  # frames of a film strip
 
 
@@ -113,10 +111,12 @@ def report(result: dict[str, Any]) -> str:
         return "\n".join(_minutes(result))
     size = " x ".join(map(str, result["size"]))
     lines = [f"{result['scenes']} scenes of {result['frames']} frames of {size}, held-out people and clips"]
-    lines.append("way          PSNR   SSIM  around  sharpness  flicker  seams")
+    lines.append("way          PSNR   SSIM  around  hands  sharpness  flicker  seams")
     for way, row in result["ways"].items():
         seams = f"   {row['seams']:.2f}" if "seams" in row else "      -"
-        numbers = f"{row['psnr']:5.2f}  {row['ssim']:.3f}  {row['around']:6.2f}  {row['sharpness']:9.2f}"
+        numbers = (
+            f"{row['psnr']:5.2f}  {row['ssim']:.3f}  {row['around']:6.2f}  {row['hands']:5.2f}  {row['sharpness']:9.2f}"
+        )
         lines.append(f"{way:<11} {numbers}  {row['flicker']:7.2f} {seams}")
     if "limbs" in result:
         lines.append("limbs, px of 896 x 512, by MediaPipe: median, 90th percentile; share found")
@@ -158,6 +158,7 @@ def evaluate(
         pictures, person = darkroom.draw(scene)
         reference, true, mask = pictures[0, :1], pictures[0, 1:], person[0, 1:, 0].cpu().numpy()
         told, placed = scene["tokens"][0], scene["poses"][0]
+        hands = around_hands(scene["truth"][0].numpy(), *mask.shape[1:])
         posed = (reference, scene["posed"].to(device))
         makers: dict[str, Callable[[], torch.Tensor | None]] = {
             "offline": partial(drawn, model, posed, told, placed, steps, number),
@@ -172,7 +173,7 @@ def evaluate(
         made = {way: frames for way in ways if (frames := makers[way]()) is not None}
         seen = to_pictures(true)
         for way, frames in made.items():
-            scores[way].append(score(seen, to_pictures(frames), mask, joins.get(way, ())))
+            scores[way].append(score(seen, to_pictures(frames), mask, joins.get(way, ()), hands))
         if detector:
             for way, frames in {"truth": true, **made}.items():
                 limbs[way].append(limb_error(detector, to_pictures(frames), placed.cpu().numpy()))
@@ -184,7 +185,7 @@ def evaluate(
         strips.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(strips), np.concatenate(rows)[..., ::-1])
     drawn_by = {way: all_ for way, all_ in scores.items() if all_}  # a renderer without a body carries nothing
-    means = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in drawn_by.items()}
+    means = {way: averaged(all_) for way, all_ in drawn_by.items()}
     found = {"limbs": {way: summed(each) for way, each in limbs.items() if each}} if detector else {}
     size = list(model.shape.size)
     return {"scenes": count, "frames": scenes.frames, "size": size, "steps": steps, "ways": means, **found}
@@ -209,48 +210,3 @@ def _carried_exactly(model: DiffusionModel, darkroom: Darkroom, scene: Scene, re
     cutout = cut_out(reference, Surface(shown[:, 0], places[:, 0]), model.colouring)
     parts = zip(shown[:, 1:].split(WINDOW, dim=1), places[:, 1:].split(WINDOW, dim=1), strict=True)
     return torch.cat([carried(cutout, Surface(*part))[0][0] for part in parts])
-
-
-def score(true: np.ndarray, made: np.ndarray, person: np.ndarray, joins: Sequence[int] = ()) -> dict[str, float]:
-    """Pictures uint8 (T, H, W, 3) against the truth, where the person is (T, H, W) in [0, 1].
-
-    psnr in dB and ssim (Wang et al. 2004, windows of 7 px) over the person's pixels; around: psnr over these and those
-    just beside; sharpness: the squared difference between neighbouring pixels there, as a multiple of the truth's own,
-    wherever the edges are; flicker: the mean difference between neighbouring frames on the person, as a multiple of the
-    truth's own; seams, where windows join before the frames `joins`: how wrong those differences are at the joins, as a
-    multiple of how wrong they are elsewhere.
-    """
-    weight, around = (where / max(where.sum(), 1e-9) for where in (person, maximum_filter(person, (1, AROUND, AROUND))))
-    error = np.square(true.astype(np.float64) - made).mean(-1)
-    psnr, widely = (10 * np.log10(255**2 / max(float((error * where).sum()), 1e-9)) for where in (weight, around))
-    alike = np.stack([similarity(a, b) for a, b in zip(true, made, strict=True)])
-    both = np.minimum(person[1:], person[:-1])
-    changes = [np.diff(pictures.astype(np.float32), axis=0) for pictures in (made, true)]
-    steps = [float((np.abs(change).mean(-1) * both).sum()) for change in changes]
-    edges = [_edges(pictures, around) for pictures in (made, true)]
-    out = {
-        "psnr": psnr, "ssim": float((alike * weight).sum()), "around": widely,
-        "sharpness": edges[0] / max(edges[1], 1e-9), "flicker": steps[0] / max(steps[1], 1e-9),
-    }  # fmt: skip
-    joined = np.isin(np.arange(1, len(true)), joins)
-    if joined.any() and not joined.all():
-        wrong, area = (np.abs(changes[0] - changes[1]).mean(-1) * both).sum((1, 2)), both.sum((1, 2))
-        at, inside = (wrong[where].sum() / max(area[where].sum(), 1e-9) for where in (joined, ~joined))
-        out["seams"] = float(at / max(inside, 1e-9))
-    return out
-
-
-def _edges(pictures: np.ndarray, where: np.ndarray) -> float:
-    across, down = (np.square(np.diff(pictures.astype(np.float32), axis=axis)).mean(-1) for axis in (2, 1))
-    return float((across * where[:, :, 1:]).sum() + (down * where[:, 1:]).sum())
-
-
-def similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """SSIM (H, W) of the grey values of pictures uint8 (H, W, 3)."""
-    x, y = (v.astype(np.float64).mean(-1) for v in (a, b))
-    mean_x, mean_y = uniform_filter(x, SSIM_SIDE), uniform_filter(y, SSIM_SIDE)
-    var_x = uniform_filter(x * x, SSIM_SIDE) - mean_x**2
-    var_y = uniform_filter(y * y, SSIM_SIDE) - mean_y**2
-    both = uniform_filter(x * y, SSIM_SIDE) - mean_x * mean_y
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    return (2 * mean_x * mean_y + c1) * (2 * both + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))

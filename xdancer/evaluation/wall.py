@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from xdancer.errors import UserError
-from xdancer.evaluation.renderer import score
+from xdancer.evaluation.picture_scores import around_hands, averaged, score
 from xdancer.renderer import Renderer
 from xdancer.renderer.diffusion.model import DiffusionModel, to_pictures
 from xdancer.renderer.diffusion.schedules import ONCE
@@ -34,11 +34,12 @@ def on_a_wall(model: DiffusionModel, tokenizer: PoseTokenizer, scenes: Scenes, c
         renderer = Renderer(model, true[0], tokenizer, scene["posed"][0].numpy())
         if SCALE not in renderer.scales:
             raise UserError(f"--wall: this renderer's pictures come in {renderer.scales} times their size only")
+        mask, hands = person[0, 1:, 0].numpy(), around_hands(scene["truth"][0].numpy(), height, width)
         tokens, poses = scene["tokens"][0].numpy().reshape(-1, 5, 6), scene["poses"][0].numpy()
         for scale in renderer.scales:
             stream = renderer.stream(number, scale=scale, levels=1, chunk=ONCE)
             made = np.concatenate([stream.step(tokens, poses), stream.finish()])
             large = np.stack([cv2.resize(p, (width, height), interpolation=cv2.INTER_CUBIC) for p in made])
-            scores.setdefault(f"{scale} x", []).append(score(true[1:], large, person[0, 1:, 0].numpy()))
-    means = {way: {key: float(np.mean([s[key] for s in all_])) for key in all_[0]} for way, all_ in scores.items()}
+            scores.setdefault(f"{scale} x", []).append(score(true[1:], large, mask, hands=hands))
+    means = {way: averaged(all_) for way, all_ in scores.items()}
     return {"scenes": count, "frames": scenes.frames, "size": [height, width], "ways": means}

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from xdancer.renderer.diffusion.body import BodyNetwork, Surface
 from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, highest, in_space
 from xdancer.renderer.diffusion.colouring import Colouring
+from xdancer.renderer.diffusion.hands import draw_fingers
 from xdancer.renderer.diffusion.room import behind
 
 APART = 0.06, 0.18  # colours in [-1, 1] that may be the room's, and that surely are not
@@ -103,11 +104,17 @@ def looks(pictures: Tensor, surface: Surface) -> Tensor:
     return telling * torch.cat([2 * apart - 1, pictures - room], dim=1)
 
 
-def cut_out(pictures: Tensor, surface: Surface, colouring: Colouring | None = None) -> Cutout:
+def cut_out(
+    pictures: Tensor, surface: Surface, colouring: Colouring | None = None, poses: Tensor | None = None
+) -> Cutout:
     """Reference pictures (B, 3, H, W) and what is seen of the people in them (B, ..). Without a `colouring` what is
-    hidden is filled in from what is next to it on the body."""
+    hidden is filled in from what is next to it on the body. Hands have fingers where `poses` (B, 60, 3) tell of them.
+    """
     height, width = pictures.shape[-2:]
     shown, places = (_enlarged(v, height, width) for v in (torch.sigmoid(surface.shown), surface.places))
+    if poses is not None:
+        told = torch.cat([torch.logit(shown, 1e-6), places], dim=1)
+        shown, places = draw_fingers(told, poses).outlined(shown), told[:, 1:]
     room, apart, telling, free = _before_room(pictures, shown)
     evidence = 0.5 + (apart - 0.5) * telling
     person = _weighed(shown, evidence)
@@ -127,13 +134,17 @@ def furnished(cutout: Cutout) -> Cutout:
     return replace(cutout, room=behind(cutout.pictures, cutout.free))
 
 
-def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
+def carried(cutout: Cutout, surface: Surface, poses: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """The references where surfaces (B, F, ..) are: pictures (B, F, 3, H, W), masks (B, F, MASKS, H, W) in [0, 1], and
-    where in the reference each pixel is (B, F, 2, H, W), from -1 to 1."""
+    where in the reference each pixel is (B, F, 2, H, W), from -1 to 1. Hands have fingers where `poses` (B, F, 60, 3)
+    tell of them."""
     frames, (height, width) = surface.shown.shape[1], cutout.pictures.shape[-2:]
     cells = _at(cutout.cells, in_space(surface.places.transpose(1, 2)).permute(0, 2, 3, 4, 1)).transpose(1, 2)
     told = torch.cat([surface.shown, surface.places, cells], dim=2)
-    told = _enlarged(told.flatten(0, 1), height, width).unflatten(0, (-1, frames))
+    told, fingers = _enlarged(told.flatten(0, 1), height, width), None
+    if poses is not None:
+        fingers = draw_fingers(told, poses.flatten(0, 1))
+    told = told.unflatten(0, (-1, frames))
     shown, places, colours, there, solid, sure = told.split([1, 3, 3, 2, 1, 1], dim=2)
     found = _at(
         torch.cat([cutout.pictures, cutout.sure, cutout.places], dim=1), there.permute(0, 1, 3, 4, 2).flatten(1, 2)
@@ -144,7 +155,10 @@ def carried(cutout: Cutout, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
     right = sure * close * (2 * inner).clamp_max(1)
     heard = torch.logit(torch.lerp(solid, proof, close), DOUBT)
     person = torch.sigmoid(FIRM * (shown + HEARSAY * _smoothed(heard.flatten(0, 1), GRAIN).view_as(shown)))
-    pictures = torch.lerp(cutout.room[:, None], torch.lerp(colours, found, right), person)
+    own = torch.lerp(colours, found, right)
+    if fingers is not None:
+        person, own = fingers.outlined(person), fingers.shaded(own)
+    pictures = torch.lerp(cutout.room[:, None], own, person)
     stood = cutout.person[:, None].expand_as(person)
     return pictures, torch.cat([person, right * person, stood], dim=2), there
 

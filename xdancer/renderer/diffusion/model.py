@@ -142,7 +142,7 @@ class DiffusionModel(nn.Module):
                 surface = recognised(self.body, pictures.float(), poses)
                 for k, version in enumerate((pictures, fine)):
                     if version is not None:
-                        cutouts[k] = cut_out(version.float(), surface, self.colouring)
+                        cutouts[k] = cut_out(version.float(), surface, self.colouring, poses)
         return Sight(self.unet.remember(self.reference.observe(latents, context)), context, *cutouts)
 
     @torch.no_grad()
@@ -154,7 +154,7 @@ class DiffusionModel(nn.Module):
             return None
         with self._quickly(cutout.pictures):
             surface = self.body(poses.flatten(0, 1)).windows(len(poses))
-        pictures, masks, there = (v.flatten(0, 1) for v in carried(cutout, surface))
+        pictures, masks, there = (v.flatten(0, 1) for v in carried(cutout, surface, poses))
         pictures = pictures.to(self.unet.conv_in.weight.dtype)
         plain, covered = (F.avg_pool2d(v, 2) if cutout is sight.fine else v for v in (pictures, masks))
         with self._quickly(plain):
