@@ -1,5 +1,5 @@
-"""Rooms with patterns on their walls, as photographs have them and training does not: bricks, stripes, checks, leaves
-and a shelf full of things."""
+"""Rooms with patterns on their walls, as photographs have them, drawn otherwise than those to learn from: bricks,
+stripes, checks, leaves and a shelf full of things."""
 
 import cv2
 import numpy as np

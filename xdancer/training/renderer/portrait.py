@@ -17,8 +17,9 @@ from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH
 from xdancer.renderer.diffusion.model import to_pictures
 from xdancer.renderer.reference import OWN
 from xdancer.tokenizer import PoseTokenizer
+from xdancer.training.renderer.backdrops import PLAIN
 from xdancer.training.renderer.darkroom import Darkroom
-from xdancer.training.renderer.scenes import BACKDROP, Scene, Scenes, gathered
+from xdancer.training.renderer.scenes import Scene, Scenes, gathered
 
 SEED, SCENE = 31, 131
 WALL = ((0.20, 0.23, 0.32), (0.11, 0.12, 0.18))  # above and below, RGB: a quiet stage
@@ -28,8 +29,8 @@ def portrait(scenes: Scenes, number: int = SCENE) -> tuple[np.ndarray, np.ndarra
     """Who is in scene `number`, by day in a quiet room: a picture uint8 (896, 512, 3) and the pose (60, 3) in it."""
     scene = scenes.retold(1, SEED)[number]
     above, below = (np.array(colour, np.float32)[:, None, None] for colour in WALL)
-    slope = np.linspace(0, 1, BACKDROP[0], dtype=np.float32)[:, None]
-    backdrop = np.broadcast_to(above + (below - above) * slope, (3, *BACKDROP)).copy()
+    slope = np.linspace(0, 1, PLAIN[0], dtype=np.float32)[:, None]
+    backdrop = np.broadcast_to(above + (below - above) * slope, (3, *PLAIN)).copy()
     quiet: Scene = {**scene, "backdrop": backdrop, "light": daylight()}
     pictures, _ = Darkroom(scenes.wardrobe, CANVAS_HEIGHT, CANVAS_WIDTH, torch.device("cpu")).draw(gathered([quiet]))
     return to_pictures(pictures[0, 0]), scene["posed"]

@@ -22,10 +22,10 @@ from xdancer.data.skeleton import Body, Clip
 from xdancer.errors import UserError
 from xdancer.pose.layout import INDEX
 from xdancer.tokenizer import PoseTokenizer
+from xdancer.training.renderer import backdrops
 from xdancer.training.renderer.skinning import transforms
 
 STRIDES = (1, 2, 3, 4)
-BACKDROP = (14, 8)  # colours of a backdrop, before it is enlarged
 VAL_SHARE = 0.12  # of people and clips held out where the corpus holds nobody out itself, as a packed one
 GLANCES = 8  # at moments of the clip, until one shows both eyes
 EYES = [INDEX["right_eye"], INDEX["left_eye"]]
@@ -70,6 +70,7 @@ class Scenes(Dataset[Scene]):
     ) -> None:
         self.frames, self.seed, self.strides, self.tokenizer = frames, seed, strides, tokenizer
         self.wardrobe = Wardrobe(folder)
+        self._backdrop = backdrops.any_kind if split == "train" else backdrops.plain
         people = [Body.load(path) for path in sorted((folder / "bodies").glob("*.npz"))]
         clips = [Clip.load(path) for path in sorted((folder / "motion").glob("*.npz"))]
         by_person = held_out([b.person for b in people], [b.split for b in people])
@@ -125,8 +126,8 @@ class Scenes(Dataset[Scene]):
         view, eye, lens = (np.concatenate([a, b]).astype(np.float32) for a, b in zip(*views, strict=True))
         return {
             "skin": skin, "rotations": rotations, "offsets": offsets, "view": view, "eye": eye, "lens": lens,
-            "light": _light(rng), "backdrop": _backdrop(rng), "tokens": tokens[drawn].reshape(-1, 30).astype(np.int64),
-            "poses": self.tokenizer.decode(tokens)[drawn], "truth": truth[drawn], "posed": seen,
+            "light": _light(rng), "backdrop": self._backdrop(rng), "truth": truth[drawn], "posed": seen,
+            "tokens": tokens[drawn].reshape(-1, 30).astype(np.int64), "poses": self.tokenizer.decode(tokens)[drawn],
         }  # fmt: skip
 
 
@@ -164,22 +165,6 @@ def _light(rng: np.random.Generator) -> np.ndarray:
     return np.stack([direction / np.linalg.norm(direction), key, ambient, 1 + 0.06 * rng.normal(size=3)]).astype(
         np.float32
     )
-
-
-def _backdrop(rng: np.random.Generator) -> np.ndarray:
-    """(3, 14, 8) colours in 0..1: a wall that shades off, mostly a floor of another colour, and something on the
-    wall at times."""
-    height, width = BACKDROP
-    wall = rng.uniform(0.05, 0.95) + 0.12 * rng.normal(size=3)
-    colours = np.broadcast_to(wall[:, None, None], (3, height, width)).copy()
-    colours += 0.1 * rng.normal() * np.linspace(-1, 1, height)[:, None] + 0.1 * rng.normal() * np.linspace(-1, 1, width)
-    if rng.random() < 0.4:
-        top, left = rng.integers(height - 5), rng.integers(width - 2)
-        colours[:, top : top + rng.integers(2, 5), left : left + rng.integers(1, 4)] += 0.2 * rng.normal(size=(3, 1, 1))
-    if rng.random() < 0.8:
-        floor = wall * rng.uniform(0.4, 1.2) + 0.1 * rng.normal(size=3)
-        colours[:, rng.integers(9, 13) :] = floor[:, None, None]
-    return np.clip(colours + rng.uniform(0, 0.03) * rng.normal(size=colours.shape), 0, 1).astype(np.float32)
 
 
 def all_poses(scenes: Scene) -> torch.Tensor:

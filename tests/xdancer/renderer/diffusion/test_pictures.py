@@ -140,7 +140,7 @@ def test_a_scene_keeps_its_contracts(corpus: Path, tokenizer: PoseTokenizer) -> 
     shapes = {key: np.shape(value) for key, value in scene.items()}
     assert shapes == {
         "skin": (), "rotations": (7, 51, 3, 3), "offsets": (7, 51, 3), "view": (7, 3, 3), "eye": (7, 3), "lens": (7, 3),
-        "light": (4, 3), "backdrop": (3, 14, 8), "tokens": (6, 30), "poses": (6, 60, 3), "truth": (6, 60, 3),
+        "light": (4, 3), "backdrop": (3, 224, 128), "tokens": (6, 30), "poses": (6, 60, 3), "truth": (6, 60, 3),
         "posed": (60, 3),
     }  # fmt: skip
 
