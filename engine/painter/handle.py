@@ -16,6 +16,7 @@ from engine.worker import Failed, Worker
 
 log = logging.getLogger(__name__)
 PAUSE_FIRST, PAUSE_MOST = 0.5, 30.0  # seconds before it is begun again, doubled while it dies at once
+AGAIN = 0.05  # seconds until it is told again what it had no ear for
 
 
 class PainterProcess:
@@ -31,6 +32,7 @@ class PainterProcess:
         self.skipped = 0  # frames it was not told of, for it did not listen
         self._config, self._painted, self._frames = config, painted, frames
         self._wanted: Path | None = None
+        self._told: Path | None = None
         self._worker: Worker | None = None
         self._pause = PAUSE_FIRST
         self._task: asyncio.Task[None] | None = None
@@ -52,10 +54,8 @@ class PainterProcess:
 
     def wear(self, picture: Path | None) -> None:
         """Draw another person from now on; None: the one that the show began with."""
-        if picture != self._wanted:
-            self._wanted = picture
-            if self.working and self._worker:
-                self._worker.send(Wear(picture))
+        self._wanted = picture
+        self._tell()
 
     async def stop(self) -> None:
         if self._task:
@@ -72,9 +72,7 @@ class PainterProcess:
         self._worker = worker = Worker("painter", process.main, self._hear, self._lost)
         await worker.start(self._config, self._ring)
         worker.send(Frames(self._frames))
-        if self._wanted is not None:
-            worker.send(Wear(self._wanted))
-        self._task = None
+        self._told, self._task = None, None
 
     def _hear(self, message: Any) -> None:
         if message is None:
@@ -83,6 +81,15 @@ class PainterProcess:
                 self._painted(painting)
         elif isinstance(message, Working):
             self.working, self.status = message, "painting"
+            self._tell()
+
+    def _tell(self) -> None:
+        """Who is to be drawn, as soon as the process listens: frames can be left out, this cannot."""
+        if self.working and self._worker and self._told != self._wanted:
+            if self._worker.send(Wear(self._wanted)):
+                self._told = self._wanted
+            else:
+                asyncio.get_running_loop().call_later(AGAIN, self._tell)
 
     def _lost(self, failed: Failed) -> None:
         self._worker = self.working = None

@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 NICE = 5  # sound, dance and viewers go first
 PATIENCE = 0.5  # seconds between looks at whether the stage is still there
+SOON = 0.05  # and at whether another person is ready
 
 
 @dataclass(frozen=True)
@@ -77,17 +79,22 @@ class _Work:
         self._pace = Pace(passes=self._passes)
         self._trouble = GUESSED if self._painter.renderer.guessed else None
         self._waiting: deque[Paint] = deque()
+        # To look at a picture takes a second or two, while whoever was there dances on.
+        self._dressing_room = ThreadPoolExecutor(1, thread_name_prefix="wear")
+        self._dressing: deque[Future[None]] = deque()
 
     def run(self) -> None:
         self._report()
         while os.getppid() == self._stage:
             self._hear()
+            self._look_who_is_ready()
             if self._waiting:
                 self._paint(self._waiting.popleft())
 
     def _hear(self) -> None:
         """All that the stage has said; waits where there is nothing to do."""
-        while self._pipe.poll(0 if self._waiting else PATIENCE):
+        idle = SOON if self._dressing else PATIENCE
+        while self._pipe.poll(0 if self._waiting else idle):
             message = self._pipe.recv()
             if isinstance(message, Paint):
                 self._waiting.append(message)
@@ -134,12 +141,16 @@ class _Work:
     def _wear(self, picture: Path | None) -> None:
         from engine.painter.models import wear
 
-        try:
-            wear(self._painter.renderer, self._config, picture)
-            self._trouble = GUESSED if self._painter.renderer.guessed else None
-        except UserError as error:
-            self._trouble = str(error)
-        self._report()
+        self._dressing.append(self._dressing_room.submit(wear, self._painter.renderer, self._config, picture))
+
+    def _look_who_is_ready(self) -> None:
+        while self._dressing and self._dressing[0].done():
+            try:
+                self._dressing.popleft().result()
+                self._trouble = GUESSED if self._painter.renderer.guessed else None
+            except UserError as error:
+                self._trouble = str(error)
+            self._report()
 
     def _report(self) -> None:
         setting = self._painter.setting

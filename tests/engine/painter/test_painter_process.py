@@ -103,6 +103,20 @@ async def test_it_paints_changes_the_person_and_is_begun_again(config: Config, t
     assert painter.status == "off" and painter.pid is None
 
 
+async def test_a_painter_that_is_busy_hears_of_another_person_later(config: Config, tmp_path: Path) -> None:
+    other = tmp_path / "other.png"
+    Image.fromarray(np.full((224, 128, 3), 200, np.uint8)).save(other)
+    async with started(config) as (painter, _):
+        await until(lambda: painter.working)
+        os.kill(painter.pid, signal.SIGSTOP)
+        while not painter.skipped:  # until it has no ear for more
+            painter.paint(0, TOKENS[0], np.full((60, 3), 100.0, np.float32))
+        painter.wear(other)
+        os.kill(painter.pid, signal.SIGCONT)
+        await until(lambda: painter.working.trouble)
+        assert "stand upright" in painter.working.trouble
+
+
 async def test_what_is_missing_is_said(config: Config) -> None:
     weights = config.weights.model_copy(update={"renderer": "/nowhere"})
     async with started(config.model_copy(update={"weights": weights})) as (painter, _):
@@ -156,6 +170,33 @@ def test_where_memory_is_short_pictures_get_smaller_and_it_says_so(
     assert [bool(report.trouble and "too little memory" in report.trouble) for report in reports] == [False, True]
     assert f"{painter.renderer.width} x {painter.renderer.height} px" in reports[-1].trouble
     assert [painting.index for painting in pictures.take()][-1] >= 3
+
+
+def test_whoever_is_there_dances_on_while_another_person_is_looked_at(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Event()
+    monkeypatch.setattr(models, "wear", lambda renderer, config, picture: looked.wait(60))
+    stage, worker = multiprocessing.Pipe()
+    pictures = PictureRing(64, 112)
+
+    def work() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            process._Work(config, worker, pictures).run()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert stage.recv().trouble is None
+    stage.send(process.Wear(Path("another.png")))
+    for index in range(8):
+        stage.send(process.Paint(index, TOKENS[index], np.full((60, 3), 100.0, np.float32)))
+    assert stage.poll(60) and stage.recv() is None  # a picture, and no word yet of the other person
+    assert pictures.take() and not looked.is_set()
+    looked.set()
+    while stage.recv() is None:
+        pass
+    stage.close()
+    thread.join(10)
 
 
 def test_weights_that_do_not_fit_are_one_line(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
