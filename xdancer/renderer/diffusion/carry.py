@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.body import BodyNetwork, Surface
-from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, highest, in_space
+from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, highest, in_space, mean_around
 from xdancer.renderer.diffusion.colouring import Colouring
 from xdancer.renderer.diffusion.hands import draw_fingers
 from xdancer.renderer.diffusion.room import behind
@@ -129,9 +129,12 @@ def cut_out(
     return Cutout(pictures, torch.cat([inner, evidence], dim=1), room, free, places, person, cells)
 
 
-def furnished(cutout: Cutout) -> Cutout:
-    """With the room behind the person as it may look. It takes a second, and a training does without."""
-    return replace(cutout, room=behind(cutout.pictures, cutout.free))
+def furnished(cutout: Cutout, larger: Cutout | None = None) -> Cutout:
+    """With the room behind the person as it may look; as in one of twice the size that has it already. It takes a part
+    of a second, and a training does without."""
+    if larger is None:
+        return replace(cutout, room=behind(cutout.pictures, cutout.free))
+    return replace(cutout, room=torch.where(cutout.free, cutout.pictures, F.avg_pool2d(larger.room, 2)))
 
 
 def carried(cutout: Cutout, surface: Surface, poses: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -236,7 +239,7 @@ def _at(values: Tensor, grid: Tensor) -> Tensor:
 def _smoothed(values: Tensor, share: float) -> Tensor:
     """The mean of the values (N, 1, H, W) up to a `share` of the width to every side."""
     reach = max(1, round(share * values.shape[-1]))
-    return F.avg_pool2d(values, 2 * reach + 1, 1, reach, count_include_pad=False)
+    return mean_around(values, reach) / mean_around(torch.ones_like(values[:1]), reach)
 
 
 def _shrunk(values: Tensor, share: float) -> Tensor:

@@ -1,5 +1,5 @@
 """The space that bodies stand in with arms stretched out, in cells; and, there or in a picture, what is around: holes
-filled from it, and the highest of it."""
+filled from it, the highest and the mean of it."""
 
 import torch
 from torch import Tensor
@@ -65,3 +65,14 @@ def highest(values: Tensor, share: float) -> Tensor:
     reach = max(1, round(share * values.shape[-1]))
     columns = F.max_pool2d(values, (2 * reach + 1, 1), 1, (reach, 0))  # one way after the other is far cheaper
     return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach))
+
+
+def mean_around(values: Tensor, reach: int) -> Tensor:
+    """The mean of the values (N, C, H, W) up to so many pixels to every side, 0 beyond the edge. By running sums, which
+    cost the same however wide it is."""
+    side = 2 * reach + 1
+    for axis, pad in ((-1, (reach + 1, reach)), (-2, (0, 0, reach + 1, reach))):
+        sums = F.pad(values, pad).cumsum(axis)
+        length = values.shape[axis]
+        values = (sums.narrow(axis, side, length) - sums.narrow(axis, 0, length)) / side
+    return values

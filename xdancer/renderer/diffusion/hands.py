@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from xdancer.pose.layout import CANVAS_WIDTH, FINGERS, HANDS, INDEX, LEFT_HAND, SEEN
-from xdancer.renderer.diffusion.cells import filled
+from xdancer.renderer.diffusion.cells import filled, mean_around
 from xdancer.renderer.diffusion.figure import Figure
 
 WRIST = 0.38  # statures to the side, where the hand of an arm that is stretched out begins
@@ -136,7 +135,8 @@ def _drawn(hands: Hands, told: Tensor, width: int) -> tuple[Tensor, Fingers]:
 
     def near(share: float) -> Tensor:
         """Whether at least a pixel of the mitten is so near, of the picture's width, to every side."""
-        return _sums(mitten, max(1, round(share * width))) > 1
+        reach = max(1, round(share * width))
+        return mean_around(mitten, reach) * (2 * reach + 1) ** 2 > 1
 
     # The arm keeps its end, for hands bend there; the rest of the mitten goes.
     arm = (hands.beside(hands.arms, ((0, 1),), ARM) < 0).to(told)
@@ -153,11 +153,3 @@ def _drawn(hands: Hands, told: Tensor, width: int) -> tuple[Tensor, Fingers]:
     edge = cover * torch.exp(-(finger / (EDGE * FINGER * hands.size)).square())
     # Before the room, a finger's colours go on beyond its edge.
     return torch.lerp(beyond, own, torch.maximum(cover, cleared * (1 - behind))), Fingers(cover, cleared, behind, edge)
-
-
-def _sums(values: Tensor, reach: int) -> Tensor:
-    """The sum of the values (N, 1, h, w) up to so many pixels to every side."""
-    sums = F.pad(values, (reach + 1, reach, reach + 1, reach)).cumsum(-1).cumsum(-2)
-    side = 2 * reach + 1
-    rows = sums[..., side:, :] - sums[..., :-side, :]
-    return rows[..., side:] - rows[..., :-side]

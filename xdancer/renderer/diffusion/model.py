@@ -125,8 +125,12 @@ class DiffusionModel(nn.Module):
         """What is to be remembered of reference pictures (B, 3, H, W) in [-1, 1], of people in poses (B, 60, 3).
         `fine`: the same pictures in twice the size, for whoever paints in that."""
         sight = self.see(self.autoencoder.encode(pictures), pictures, poses, fine)
-        cutout, fine_cutout = (furnished(c) if c is not None else None for c in (sight.cutout, sight.fine))
-        return replace(sight, cutout=cutout, fine=fine_cutout)
+        if sight.cutout is None:
+            return sight
+        if sight.fine is None:
+            return replace(sight, cutout=furnished(sight.cutout))
+        larger = furnished(sight.fine)
+        return replace(sight, cutout=furnished(sight.cutout, larger), fine=larger)
 
     def see(
         self, latents: Tensor, pictures: Tensor | None = None, poses: Tensor | None = None, fine: Tensor | None = None
