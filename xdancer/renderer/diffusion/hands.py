@@ -24,7 +24,7 @@ RIM = 0.016  # of the picture's width: so wide around a hand its places run into
 HIDDEN = 0.06  # of the picture's width: so far from what is seen of a hand its fingers are before what else is there
 DECIDED = 4.5  # there is somebody behind a hand, or nobody: what is likelier
 SOFT = 0.5  # px, at the edge of a finger
-EDGE = 0.5  # of a finger's radius, to either side of where it ends
+EDGE = 0.35  # of a finger's radius, to either side of where it ends
 SHADE = 0.15  # of the light is missing there
 # Joints of a hand: the wrist is 0, and each finger has four.
 RAYS = tuple((0, 4 * finger + 1) for finger in range(len(FINGERS)))
