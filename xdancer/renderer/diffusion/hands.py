@@ -131,7 +131,8 @@ def _drawn(hands: Hands, told: Tensor, width: int) -> tuple[Tensor, Fingers]:
     """What windows (M, C, h, w) of pictures so wide show, but for their first values, with hands; and their fingers."""
     shown, values = torch.sigmoid(told[:, :1]), told[:, 1:]
     mitten = shown * torch.sigmoid((hands.turn * values[:, :1] - WRIST) / BETWEEN)
-    mitten = mitten * (mitten.amax((1, 2, 3), keepdim=True) > 0.5)
+    seen = mitten.amax((1, 2, 3), keepdim=True) > 0.5
+    mitten = mitten * seen
 
     def near(share: float) -> Tensor:
         """Whether at least a pixel of the mitten is so near, of the picture's width, to every side."""
@@ -148,7 +149,7 @@ def _drawn(hands: Hands, told: Tensor, width: int) -> tuple[Tensor, Fingers]:
     beyond, own = torch.lerp(values, beyond, cleared), torch.lerp(own, values, skin)
     finger, palm = hands.beside(hands.joints, BONES, FINGER), hands.beside(hands.joints, RAYS, PALM)
     off = finger.minimum(palm).minimum(hands.beside(hands.joints, MIDDLE, HEEL))
-    before = near(HIDDEN) | ((shown < 0.5) & (mitten.amax((1, 2, 3), keepdim=True) > 0.5))
+    before = near(HIDDEN) | (seen & (shown < 0.5))
     cover = torch.sigmoid(-off / SOFT) * before
     edge = cover * torch.exp(-(finger / (EDGE * FINGER * hands.size)).square())
     # Before the room, a finger's colours go on beyond its edge.
