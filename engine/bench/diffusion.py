@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from engine.painter.pace import Setting
-    from xdancer.pose.layout import CODEBOOK_SIZE, N_PARTS, TOKENS_PER_PART
+    from xdancer.evaluation.lasting import danced
     from xdancer.renderer.diffusion import Renderer
     from xdancer.renderer.diffusion.model import LIVE, DiffusionModel
     from xdancer.renderer.diffusion.schedules import LEVELS, WINDOW
@@ -33,13 +33,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         picture = rng.integers(0, 256, (*LIVE.size, 3), dtype=np.uint8)
         renderer = Renderer(model, picture, PoseTokenizer.from_pretrained("live"))
+        dance, _ = danced(renderer.tokenizer, 0)  # what a hand costs depends on how large it is
 
         def measured(levels: int, chunk: int, scale: int) -> float:
             stream = renderer.stream(levels=levels, chunk=chunk, scale=scale)
 
+            rows = iter(dance)
+
             def draw() -> None:
-                rows = rng.integers(0, CODEBOOK_SIZE, (chunk, N_PARTS, TOKENS_PER_PART))
-                stream.step(rows.astype(np.int16))
+                stream.step(np.stack([next(rows) for _ in range(chunk)]))
 
             for _ in range(LEVELS + 2):  # until the window rolls
                 draw()
