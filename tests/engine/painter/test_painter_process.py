@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -144,14 +145,10 @@ def too_much(*args: object, **kwargs: object) -> None:
     torch.empty(10**15)
 
 
-def test_where_memory_is_short_pictures_get_smaller_and_it_says_so(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    painter = models.make_painter(config)
-    painter = Painter(Hungry(painter.renderer), 128, 224, Setting(1, 1))
-    monkeypatch.setattr(models, "make_painter", lambda config: painter)
+@contextlib.contextmanager
+def at_work(config: Config, pictures: PictureRing) -> Iterator[Connection]:
+    """The stage's end of the pipe to a painter at work in a thread of this process."""
     stage, worker = multiprocessing.Pipe()
-    pictures = PictureRing(128, 224)
 
     def work() -> None:
         with contextlib.suppress(EOFError, OSError):
@@ -159,13 +156,24 @@ def test_where_memory_is_short_pictures_get_smaller_and_it_says_so(
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    told = [stage.recv()]
-    for index in range(6):
-        stage.send(process.Paint(index, TOKENS[index], np.full((60, 3), 100.0, np.float32)))
-        while stage.poll(0.2):
-            told.append(stage.recv())
-    stage.close()
+    with stage:
+        yield stage
     thread.join(10)
+
+
+def test_where_memory_is_short_pictures_get_smaller_and_it_says_so(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painter = models.make_painter(config)
+    painter = Painter(Hungry(painter.renderer), 128, 224, Setting(1, 1))
+    monkeypatch.setattr(models, "make_painter", lambda config: painter)
+    pictures = PictureRing(128, 224)
+    with at_work(config, pictures) as stage:
+        told = [stage.recv()]
+        for index in range(6):
+            stage.send(process.Paint(index, TOKENS[index], np.full((60, 3), 100.0, np.float32)))
+            while stage.poll(0.2):
+                told.append(stage.recv())
     reports = [message for message in told if message is not None]
     assert [bool(report.trouble and "too little memory" in report.trouble) for report in reports] == [False, True]
     assert f"{painter.renderer.width} x {painter.renderer.height} px" in reports[-1].trouble
@@ -177,26 +185,17 @@ def test_whoever_is_there_dances_on_while_another_person_is_looked_at(
 ) -> None:
     looked = threading.Event()
     monkeypatch.setattr(models, "wear", lambda renderer, config, picture: looked.wait(60))
-    stage, worker = multiprocessing.Pipe()
     pictures = PictureRing(64, 112)
-
-    def work() -> None:
-        with contextlib.suppress(EOFError, OSError):
-            process._Work(config, worker, pictures).run()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    assert stage.recv().trouble is None
-    stage.send(process.Wear(Path("another.png")))
-    for index in range(8):
-        stage.send(process.Paint(index, TOKENS[index], np.full((60, 3), 100.0, np.float32)))
-    assert stage.poll(60) and stage.recv() is None  # a picture, and no word yet of the other person
-    assert pictures.take() and not looked.is_set()
-    looked.set()
-    while stage.recv() is None:
-        pass
-    stage.close()
-    thread.join(10)
+    with at_work(config, pictures) as stage:
+        assert stage.recv().trouble is None
+        stage.send(process.Wear(Path("another.png")))
+        for index in range(8):
+            stage.send(process.Paint(index, TOKENS[index], np.full((60, 3), 100.0, np.float32)))
+        assert stage.poll(60) and stage.recv() is None  # a picture, and no word yet of the other person
+        assert list(pictures.take()) and not looked.is_set()
+        looked.set()
+        while stage.recv() is None:
+            pass
 
 
 def test_weights_that_do_not_fit_are_one_line(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
