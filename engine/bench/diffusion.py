@@ -37,7 +37,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
         def measured(levels: int, chunk: int, scale: int) -> float:
             stream = renderer.stream(levels=levels, chunk=chunk, scale=scale)
-
             rows = iter(dance)
 
             def draw() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.body import BodyNetwork, Surface
-from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, highest, in_space, mean_around
+from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, highest, in_space, mean_around, reach_of
 from xdancer.renderer.diffusion.colouring import Colouring
 from xdancer.renderer.diffusion.hands import draw_fingers
 from xdancer.renderer.diffusion.room import behind
@@ -238,7 +238,7 @@ def _at(values: Tensor, grid: Tensor) -> Tensor:
 
 def _smoothed(values: Tensor, share: float) -> Tensor:
     """The mean of the values (N, 1, H, W) up to a `share` of the width to every side."""
-    reach = max(1, round(share * values.shape[-1]))
+    reach = reach_of(share, values.shape[-1])
     return mean_around(values, reach) / mean_around(torch.ones_like(values[:1]), reach)
 
 

@@ -60,9 +60,14 @@ def _halved(values: Tensor, level: int) -> Tensor:
     return F.avg_pool2d(values, (1 if level % 2 else 2, 2), ceil_mode=True)
 
 
+def reach_of(share: float, width: int) -> int:
+    """A share of a picture's width, px: 1 at least."""
+    return max(1, round(share * width))
+
+
 def highest(values: Tensor, share: float) -> Tensor:
     """The highest of the values (N, 1, H, W) up to a `share` of the width to every side."""
-    reach = max(1, round(share * values.shape[-1]))
+    reach = reach_of(share, values.shape[-1])
     columns = F.max_pool2d(values, (2 * reach + 1, 1), 1, (reach, 0))  # one way after the other is far cheaper
     return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from xdancer.pose.layout import CANVAS_WIDTH, FINGERS, HANDS, INDEX, LEFT_HAND, SEEN
-from xdancer.renderer.diffusion.cells import filled, mean_around
+from xdancer.renderer.diffusion.cells import filled, mean_around, reach_of
 from xdancer.renderer.diffusion.figure import Figure
 
 WRIST = 0.38  # statures to the side, where the hand of an arm that is stretched out begins
@@ -136,7 +136,7 @@ def _drawn(hands: Hands, told: Tensor, width: int) -> tuple[Tensor, Fingers]:
 
     def near(share: float) -> Tensor:
         """Whether at least a pixel of the mitten is so near, of the picture's width, to every side."""
-        reach = max(1, round(share * width))
+        reach = reach_of(share, width)
         return mean_around(mitten, reach) * (2 * reach + 1) ** 2 > 1
 
     # The arm keeps its end, for hands bend there; the rest of the mitten goes.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from xdancer.renderer.diffusion.cells import filled, highest, mean_around
+from xdancer.renderer.diffusion.cells import filled, highest, mean_around, reach_of
 
 COARSE = 0.25  # of the picture's width: what changes more slowly than that is spread, not shifted
 RING = 0.12  # of the width: so far around the person the room is compared with itself
@@ -132,5 +132,5 @@ def _shifted(values: Tensor, shift: Shift) -> Tensor:
 
 def _blurred(values: Tensor, share: float) -> Tensor:
     """The mean of up to a `share` of the width to every side, taken twice, 0 beyond the edge."""
-    reach = max(1, round(share * values.shape[-1]))
+    reach = reach_of(share, values.shape[-1])
     return mean_around(mean_around(values, reach), reach)
