@@ -88,10 +88,11 @@ class Moved:
         return cls(*(torch.cat(part) for part in zip(*(m.parts for m in some), strict=True)))
 
 
-def recognised(body: BodyNetwork, pictures: Tensor, poses: Tensor) -> Surface:
-    """What is seen of the people in pictures (B, 3, H, W) who stand in poses (B, 60, 3): told by their poses first,
-    then by how they look as well."""
-    return body(poses, looks(pictures, body(poses)))
+def recognised(body: BodyNetwork, pictures: Tensor, poses: Tensor) -> tuple[Surface, Surface]:
+    """What is seen of the people in pictures (B, 3, H, W) who stand in poses (B, 60, 3): as their poses alone let
+    expect, and told by how they look as well."""
+    expected = body(poses)
+    return expected, body(poses, looks(pictures, expected))
 
 
 def looks(pictures: Tensor, surface: Surface) -> Tensor:

@@ -14,6 +14,7 @@ from xdancer.renderer.diffusion.blocks import Memory
 from xdancer.renderer.diffusion.body import BodyNetwork, BodyShape
 from xdancer.renderer.diffusion.carry import Carry, Cutout, Moved, carried, cut_out, furnished, recognised
 from xdancer.renderer.diffusion.colouring import Colouring, ColouringShape
+from xdancer.renderer.diffusion.girth import measured, widened
 from xdancer.renderer.diffusion.guider import PoseGuider, skeletons
 from xdancer.renderer.diffusion.motion import MotionDecoder, MotionShape
 from xdancer.renderer.diffusion.noise import NoiseSchedule
@@ -82,10 +83,12 @@ GUIDED = replace(LIVE, motion=None, guider=(16, 32, 96, 256))
 @dataclass(frozen=True)
 class Sight:
     """What the networks hold of a reference picture, made once: keys and values, CLIP's word for it (B, 1, D), and,
-    where its pose is known, what is carried to other poses, also in twice the size."""
+    where its pose is known, how wide the person is, as `girth.measured` tells it, and what is carried to other poses,
+    also in twice the size."""
 
     memory: Memory
     context: Tensor | None = None
+    girths: Tensor | None = None
     cutout: Cutout | None = None
     fine: Cutout | None = None
 
@@ -137,27 +140,30 @@ class DiffusionModel(nn.Module):
     ) -> Sight:
         """As `look`, of latents (B, C, h, w) that are there already, before a room that is simpler where it is hidden;
         CLIP and what is carried need the pictures."""
-        context = None
+        context = girths = None
         if self.shape.unet.context:
             context = self.describe(pictures) if pictures is not None else self._nothing(len(latents), latents)
         cutouts: list[Cutout | None] = [None, None]
         if self.body is not None and poses is not None and pictures is not None:
             with torch.no_grad():
-                surface = recognised(self.body, pictures.float(), poses)
+                expected, surface = recognised(self.body, pictures.float(), poses)
+                girths = measured(expected, surface, poses)
                 for k, version in enumerate((pictures, fine)):
                     if version is not None:
                         cutouts[k] = cut_out(version.float(), surface, self.colouring, poses)
-        return Sight(self.unet.remember(self.reference.observe(latents, context)), context, *cutouts)
+        return Sight(self.unet.remember(self.reference.observe(latents, context)), context, girths, *cutouts)
 
     @torch.no_grad()
     def carried(self, sight: Sight, poses: Tensor, sharp: bool = False) -> Moved | None:
         """The reference carried to poses (B, F, 60, 3), with `sharp` in twice the size where it was seen in that; None
         where the reference's own pose is not known."""
         cutout = sight.fine if sharp and sight.fine is not None else sight.cutout
-        if cutout is None or self.body is None:
+        if cutout is None or self.body is None or sight.girths is None:
             return None
+        flat = poses.flatten(0, 1)
         with self._quickly(cutout.pictures):
-            surface = self.body(poses.flatten(0, 1)).windows(len(poses))
+            expected = self.body(flat)
+        surface = widened(expected, sight.girths.repeat_interleave(poses.shape[1], 0), flat).windows(len(poses))
         pictures, masks, there = (v.flatten(0, 1) for v in carried(cutout, surface, poses))
         pictures = pictures.to(self.unet.conv_in.weight.dtype)
         plain, covered = (F.avg_pool2d(v, 2) if cutout is sight.fine else v for v in (pictures, masks))

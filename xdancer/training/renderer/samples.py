@@ -50,7 +50,7 @@ def _bodies(
     """Where bodies are and where the model says they are, reference by reference, each before another pose."""
     assert model.body is not None
     poses = poses.to(pictures.device)
-    read, told = recognised(model.body, pictures, poses[:, 0]), model.body(poses[:, 1])
+    (_, read), told = recognised(model.body, pictures, poses[:, 0]), model.body(poses[:, 1])
     made = (torch.stack([a, b], 1).flatten(0, 1) for a, b in ((read.places, told.places), (read.shown, told.shown)))
     made_places, made_shown = made
     true = (v[:, :2].flatten(0, 1) for v in (places, shown))
