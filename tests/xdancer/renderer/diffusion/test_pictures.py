@@ -19,7 +19,7 @@ from xdancer.pose.layout import INDEX
 from xdancer.renderer.reference import own
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.renderer.darkroom import Darkroom
-from xdancer.training.renderer.portrait import add, portrait
+from xdancer.training.renderer.portrait import add, dressed, portrait
 from xdancer.training.renderer.rasteriser import rasterise
 from xdancer.training.renderer.scenes import Scenes, gathered, held_out
 from xdancer.training.renderer.skinning import skinned, transforms
@@ -209,3 +209,16 @@ def test_a_person_is_added_to_weights(corpus: Path, tokenizer: PoseTokenizer, tm
     add(corpus, tmp_path, 3)
     kept, where = own(tmp_path)
     assert np.array_equal(np.asarray(Image.open(kept)), picture) and np.abs(where - pose).max() < 1e-3
+
+
+class Rack:
+    """A wardrobe of names only."""
+
+    paths = [Path(f"{name}.npz") for name in ("Ann_1_Busi", "Ann_1_Casual", "Ann_2_Casual", "Bob_1_Busi")]
+
+    def outfits(self, person: str) -> list[int]:
+        return [n for n, path in enumerate(self.paths) if path.stem.startswith(person)]
+
+
+def test_the_person_wears_what_they_dance_in_where_they_have_it() -> None:
+    assert [dressed(Rack(), skin) for skin in range(4)] == [1, 1, 2, 3]
