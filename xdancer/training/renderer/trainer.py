@@ -20,6 +20,7 @@ from xdancer.renderer.diffusion.body import SIZE
 from xdancer.renderer.diffusion.model import DiffusionModel
 from xdancer.tokenizer import PoseTokenizer
 from xdancer.training.common import follow, learning_rate, log
+from xdancer.training.muon import Muon
 from xdancer.training.renderer import objectives, parts, samples
 from xdancer.training.renderer.colours import worn
 from xdancer.training.renderer.config import RendererConfig, Stage
@@ -30,6 +31,7 @@ from xdancer.training.renderer.scenes import Scene, Scenes, all_poses, gathered,
 OWN = {"autoencoder": ("autoencoder.",), "body": ("body.",), "carry": ("body.",)}  # what a stage teaches
 DENOISING = ("unet.", "reference.", "motion.", "guider.", "carry.")
 BODILY = ("body", "carry")
+OUTER = ("body.look.", "body.leave.", "unet.conv_in.", "unet.conv_out.")  # layers that Muon leaves to AdamW
 HELD_OUT_SEED = 977  # of the scenes that training is checked on
 Drawn = tuple[Tensor, ...]
 
@@ -199,13 +201,17 @@ class Trainer:
     def _optimiser(self) -> torch.optim.Optimizer:
         stage = self.config.stages[self.stage]
         prefixes = taught(stage)
-        chosen = [p for name, p in self.model.named_parameters() if name.startswith(prefixes)]
+        chosen = {name: p for name, p in self.model.named_parameters() if name.startswith(prefixes)}
         if not chosen:
             raise UserError(f"stages.{self.stage}.learns: no parameter begins with {' or '.join(prefixes)}")
         self.model.requires_grad_(False)
-        for parameter in chosen:
+        for parameter in chosen.values():
             parameter.requires_grad_(True)
-        return torch.optim.AdamW(chosen, lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2)
+        if stage.optimiser == "muon":
+            hidden = [p for name, p in chosen.items() if p.ndim > 1 and not name.startswith(OUTER)]
+            others = [p for name, p in chosen.items() if p.ndim <= 1 or name.startswith(OUTER)]
+            return Muon(hidden, others, lr=stage.learning_rate)
+        return torch.optim.AdamW(chosen.values(), lr=stage.learning_rate, betas=(0.9, 0.99), weight_decay=1e-2)
 
     def _save(self) -> None:
         """Write a checkpoint, and go on from what it says, so that whoever resumes goes the same way.

@@ -33,7 +33,7 @@ STAGES = [
     for stage in (
         {"stage": "autoencoder", "steps": 3, "windows": 2, "learning_rate": 0.002},
         {"stage": "body", "steps": 2, "windows": 1, "learning_rate": 0.001},
-        {"stage": "carry", "steps": 2, "windows": 1, "learning_rate": 0.001},
+        {"stage": "carry", "steps": 2, "windows": 1, "learning_rate": 0.001, "optimiser": "muon"},
         {"stage": "images", "steps": 2, "windows": 2, "learning_rate": 0.001},
         {"stage": "motion", "steps": 2, "windows": 1, "frames": 8, "learning_rate": 0.001, "echo": 2, "last": 0.5},
         {"stage": "painting", "steps": 2, "windows": 1, "frames": 2, "learning_rate": 0.001},
