@@ -5,7 +5,7 @@ from diffusion_fixtures import standing_pose, tiny_model
 from torch import Tensor, nn
 
 from xdancer.renderer.diffusion.body import SIZE, Surface
-from xdancer.renderer.diffusion.figure import Figure
+from xdancer.renderer.diffusion.figure import LIMBS, Figure
 from xdancer.renderer.diffusion.girth import DOUBT, KIND, KINDS, PIECES, measured, widened
 
 HALF = {"trunk": 60, "head": 50, "upper arm": 24, "forearm": 20, "hand": 20, "thigh": 36, "shin": 24}  # canvas px
@@ -34,6 +34,16 @@ def people(pose: Tensor, **half: float) -> Surface:
 def across(surface: Surface, row: int, middle: int) -> int:
     """How many pixels of a row are shown, up to 12 from a column."""
     return int((surface.shown[0, 0, row, middle - 12 : middle + 12] > 0).sum())
+
+
+def test_kinds_are_of_the_limbs_that_they_name() -> None:
+    named = {
+        (KINDS[kind], *(end.split("_")[-1] for end in (LIMBS[k].start, LIMBS[k].end))) for k, kind in enumerate(KIND)
+    }
+    assert named == {
+        ("trunk", "hips", "neck"), ("head", "neck", "head"), ("upper arm", "shoulder", "elbow"),
+        ("forearm", "elbow", "wrist"), ("hand", "wrist", "hand"), ("thigh", "hip", "knee"), ("shin", "knee", "ankle"),
+    }  # fmt: skip
 
 
 def test_slim_shins_are_seen_and_nothing_else_is() -> None:
