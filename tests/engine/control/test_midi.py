@@ -43,7 +43,9 @@ def jack() -> Iterator[None]:
     name = f"xdancer-{os.getpid()}"
     before = dict(os.environ)
     os.environ.update(JACK_DEFAULT_SERVER=name, JACK_NO_START_SERVER="1")
-    command = [jackd, "--no-realtime", "--name", name, "-d", "dummy", "--period", "1024"]
+    # In step with its clients, and patient: a busy machine would have it drop messages, or clients altogether.
+    patient = ["--no-realtime", "--sync", "--timeout", "1000"]
+    command = [jackd, *patient, "--name", name, "-d", "dummy", "--period", "1024"]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(300):
         if subprocess.run(["jack_lsp"], capture_output=True, check=False).returncode == 0:
