@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xdancer.renderer.diffusion.body import BodyNetwork, Surface
-from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, highest, in_space, mean_around, reach_of
+from xdancer.renderer.diffusion.cells import ENOUGH, filled, gathered, highest, in_space, mean_around, middles, reach_of
 from xdancer.renderer.diffusion.colouring import Colouring
 from xdancer.renderer.diffusion.hands import draw_fingers
 from xdancer.renderer.diffusion.room import behind
@@ -174,9 +174,7 @@ def _cells(
     `weight`, and its sum (4 values); and on the mean of neighbouring cells where they are (2), what `evidence` they
     give of somebody, and how surely they are seen."""
     height, width = pictures.shape[-2:]
-    x, y = (torch.arange(n, device=pictures.device) + 0.5 for n in (width, height))
-    at = torch.stack(torch.broadcast_tensors(x / width * 2 - 1, (y / height * 2 - 1)[:, None])).to(pictures)
-    at = at.expand(len(pictures), -1, -1, -1)
+    at = middles(height, width, pictures).expand(len(pictures), -1, -1, -1)
     there = possible.to(pictures)
     weight = weight * there
     seen = gathered(places, torch.cat([pictures * weight, weight], dim=1))

@@ -60,6 +60,12 @@ def _halved(values: Tensor, level: int) -> Tensor:
     return F.avg_pool2d(values, (1 if level % 2 else 2, 2), ceil_mode=True)
 
 
+def middles(height: int, width: int, like: Tensor) -> Tensor:
+    """Where the pixels of a picture are, (2, height, width), across and down from -1 to 1 as `grid_sample` counts."""
+    x, y = ((torch.arange(n, device=like.device) + 0.5) / n * 2 - 1 for n in (width, height))
+    return torch.stack(torch.broadcast_tensors(x, y[:, None])).to(like)
+
+
 def reach_of(share: float, width: int) -> int:
     """A share of a picture's width, px: 1 at least."""
     return max(1, round(share * width))

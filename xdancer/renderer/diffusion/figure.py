@@ -23,6 +23,8 @@ POINTS: dict[str, tuple[str, ...]] = {
     **{f"{side}_{joint}": (f"{side}_{joint}",) for side in ("right", "left")
        for joint in ("eye", "ear", "index_1", "little_1", "middle_4", "thumb_4")},
 }  # fmt: skip
+MEMBERS = tuple(tuple(INDEX[name] for name in joints) for joints in POINTS.values())
+MOST_MEMBERS = max(map(len, MEMBERS))
 PLACES = {name: place for place, name in enumerate(POINTS)}
 
 
@@ -82,14 +84,15 @@ class Figure:
     @classmethod
     def of(cls, poses: Tensor) -> "Figure":
         """The limbs of poses (..., 60, 3)."""
-        places, seen = [], []
-        for joints in POINTS.values():
-            some = poses[..., [INDEX[name] for name in joints], :]
-            weight = (some[..., 2:] >= SEEN).to(poses)
-            places.append((some[..., :2] * weight).sum(-2) / weight.sum(-2).clamp_min(1))
-            # Some of the joints will do for a head or a hand, but hips are between two.
-            seen.append(weight.sum((-2, -1)) >= (2 if len(joints) == 2 else 1))
-        points, known = torch.stack(places, -2), torch.stack(seen, -1)
+        # All points at once, for a frame asks several times; where a point has fewer joints than others, some are void.
+        sizes = torch.tensor([len(joints) for joints in MEMBERS], device=poses.device)
+        filled = [(*joints, *[0] * (MOST_MEMBERS - len(joints))) for joints in MEMBERS]
+        some = poses[..., torch.tensor(filled, device=poses.device), :]
+        own = torch.arange(MOST_MEMBERS, device=poses.device) < sizes[:, None]
+        weight = ((some[..., 2:] >= SEEN) & own[..., None]).to(poses)
+        points = (some[..., :2] * weight).sum(-2) / weight.sum(-2).clamp_min(1)
+        # Some of the joints will do for a head or a hand, but hips are between two.
+        known = weight.sum((-2, -1)) >= torch.where(sizes == 2, 2, 1)
         starts, ends = points[..., STARTS, :], points[..., ENDS, :]
         there = known[..., STARTS] & known[..., ENDS]
         square = (ends - starts).square().sum(-1)[..., SIZED]
@@ -101,8 +104,7 @@ class Figure:
         """For each place of a grid over the canvas, and each limb, (..., 3 L, height, width): how near it is (1 on its
         line, 0 far off), and, as far as it is near, how far along (0 to 1 from start to end) and how many radii
         aside."""
-        x = ((torch.arange(width, device=self.size.device) + 0.5) * (CANVAS_WIDTH / width) - 0.5)[None, :]
-        y = ((torch.arange(height, device=self.size.device) + 0.5) * (CANVAS_HEIGHT / height) - 0.5)[:, None]
+        x, y = on_canvas(height, width, self.size.device)
         wide = self.size[..., None] * self.size.new_tensor([limb.radius for limb in LIMBS])
         towards = (self.ends - self.starts) / self.length[..., None]
         values = (wide, self.length, *towards.unbind(-1), *self.starts.unbind(-1), self.seen.to(wide))
@@ -114,3 +116,10 @@ class Figure:
         # Where a limb points at the camera it has hardly any length to be along.
         share = along.mul_(1 / length.clamp_min(1)).clamp_(-MOST, MOST)
         return torch.cat([beside**FAR, share.mul_(beside), aside.mul_(1 / radius).mul_(beside)], dim=-3)
+
+
+def on_canvas(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Where the pixels of a picture of the whole canvas are, canvas px: a row (1, width) and a column (height, 1)."""
+    x = (torch.arange(width, device=device) + 0.5) * (CANVAS_WIDTH / width) - 0.5
+    y = (torch.arange(height, device=device) + 0.5) * (CANVAS_HEIGHT / height) - 0.5
+    return x[None, :], y[:, None]

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from xdancer.pose.layout import CANVAS_HEIGHT, CANVAS_WIDTH
 from xdancer.renderer.diffusion.body import Surface
-from xdancer.renderer.diffusion.figure import LIMBS, Figure
+from xdancer.renderer.diffusion.cells import middles
+from xdancer.renderer.diffusion.figure import LIMBS, Figure, on_canvas
 
 # Limbs that lie beside each other, of which a pixel is next to one. Those of a kind are alike: left and right.
 KINDS = ("trunk", "head", "upper arm", "forearm", "hand", "thigh", "shin")
@@ -38,11 +39,10 @@ class _Beside:
     @classmethod
     def of(cls, poses: Tensor, height: int, width: int) -> "_Beside":
         figure, limbs = Figure.of(poses), len(KIND)
-        x = ((torch.arange(width, device=poses.device) + 0.5) * (CANVAS_WIDTH / width) - 0.5).expand(height, -1)
-        y = ((torch.arange(height, device=poses.device) + 0.5) * (CANVAS_HEIGHT / height) - 0.5)[:, None].expand_as(x)
         starts = figure.starts[:, :limbs, :, None, None]
         lines = figure.ends[:, :limbs, :, None, None] - starts
-        away = torch.stack([x, y]).to(starts) - starts
+        x, y = on_canvas(height, width, poses.device)
+        away = torch.stack(torch.broadcast_tensors(x, y)).to(starts) - starts
         along = ((away * lines).sum(2) / lines.square().sum(2).clamp_min(1)).clamp(0, 1)
         aside = away - along[:, :, None] * lines
         radii = figure.size[:, None] * aside.new_tensor([limb.radius for limb in LIMBS[:limbs]])
@@ -80,15 +80,8 @@ def widened(surface: Surface, girths: Tensor, poses: Tensor) -> Surface:
     weight = torch.softmax(-beside.apart.square().clamp_max(60), dim=1)
     moves = ((by_limb * weight)[:, :, None] * beside.aside).sum(1)
     moves = F.interpolate(moves, (height, width), mode="bilinear", align_corners=False)
-    grid = _places(height, width, moves) + moves.movedim(1, -1) * moves.new_tensor(
-        [2 / CANVAS_WIDTH, 2 / CANVAS_HEIGHT]
-    )
+    scale = moves.new_tensor([2 / CANVAS_WIDTH, 2 / CANVAS_HEIGHT])[:, None, None]
+    grid = (middles(height, width, moves) + moves * scale).movedim(1, -1)
     told = torch.cat([surface.shown, surface.places], dim=1).to(grid)
     shown, places = F.grid_sample(told, grid, "bilinear", "border", align_corners=False).split([1, 3], dim=1)
     return Surface(shown, places)
-
-
-def _places(height: int, width: int, like: Tensor) -> Tensor:
-    """Of pixels (height, width, 2), from -1 to 1 as `grid_sample` counts."""
-    y, x = ((torch.arange(n, device=like.device) + 0.5) / n * 2 - 1 for n in (height, width))
-    return torch.stack(torch.broadcast_tensors(x, y[:, None]), dim=-1).to(like)
