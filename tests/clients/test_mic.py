@@ -59,11 +59,7 @@ SAID = """() => {
 
 
 async def said(page: Page, text: str) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            if text in " ".join(await page.evaluate("said")):
-                return
-            await asyncio.sleep(0.05)
+    await page.wait_for_function("text => said.some(line => line.includes(text))", arg=text, timeout=60_000)
 
 
 async def test_the_show_hears_the_microphone_until_it_is_stopped(browser: Browser) -> None:
