@@ -21,10 +21,10 @@ from xdancer.renderer.diffusion.noise import NoiseSchedule
 from xdancer.renderer.diffusion.unet import UNet, UNetShape
 from xdancer.weights.sizes import Sizes
 
-# What CLIP's image encoder expects (arXiv 2103.00020): mean and deviation of RGB in [0, 1], and its picture's side.
 BLUR = 11  # px: detail is what is smaller
 DETAIL = 0.8  # of the picture's own detail gives way to that of the carried reference
 ALIKE = 0.2  # by which two blurred pictures in [-1, 1] may differ and still show the same
+# What CLIP's image encoder expects (arXiv 2103.00020): mean and deviation of RGB in [0, 1], and its picture's side.
 CLIP_MEAN, CLIP_DEVIATION, CLIP_SIDE = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), 224
 
 
