@@ -158,6 +158,8 @@ def fit(
             total, done = 0.0, 0
             save_run(checkpoint, network, [optimiser], step + 1)
             write(folder / config.name, network, config, tokenizer, parts, start)
+    if first >= last:  # all was done before
+        bits, plan_bits = held_out_bits(network, parts, windows["val"], config)
     target = out or folder / config.name
     write(target, network, config, tokenizer, parts, start)
     return {

@@ -63,13 +63,14 @@ def load_song(path: Path) -> Song:
 
 
 def load_dances(corpus: Path, split: str, tokenizer: Any, styles: list[str]) -> list[Dance]:
-    """All views of a split, encoded once: the tokens are kept in the corpus. Raises UserError where there are none."""
+    """All views of a split, encoded once: the tokens are kept in the corpus, until a dance is built anew. Raises
+    UserError where there are none."""
     folder = corpus / f"tokens-{tokenizer.sha256[:12]}"
     paths = [path for path in sorted((corpus / "dances").glob("*.npz")) if _split(path) == split]
     if not paths:
         raise UserError(f"{corpus}: no {split} dances; run `xdancer corpus build` first")
     folder.mkdir(exist_ok=True)
-    new = [path for path in paths if not (folder / path.name).exists()]
+    new = [path for path in paths if not _up_to_date(folder / path.name, path)]
     in_parallel(
         ((_encode, path, folder / path.name, tokenizer) for path in new),
         total=len(new), desc=f"{split} dances", unit="dance",
@@ -102,6 +103,10 @@ def long_enough(corpus: Path, split: str, tokenizer: Any, styles: list[str], fra
 def _split(path: Path) -> str:
     with np.load(path) as data:
         return str(data["split"])
+
+
+def _up_to_date(kept: Path, dance: Path) -> bool:
+    return kept.exists() and kept.stat().st_mtime_ns >= dance.stat().st_mtime_ns
 
 
 def _encode(dance: Path, path: Path, tokenizer: Any) -> None:

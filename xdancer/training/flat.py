@@ -82,6 +82,8 @@ def train(config: FlatConfig, out: Path | None = None, stop_at: int | None = Non
                 train_bits=total / done * BITS, bits=bits)  # fmt: skip
             total, done = 0.0, 0
             save_run(checkpoint, network, [optimiser], step + 1)
+    if first >= last:  # all was done before
+        bits = held_out_bits(network, segments["val"], config)
     target = out or folder / config.name
     write(target, network, config, tokenizer, quantiles, default_start(data["train"]))
     return {"steps": last, "bits": bits, "weights": str(target), "sha256": weights.sha256(target)}
