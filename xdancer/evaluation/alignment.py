@@ -77,10 +77,12 @@ def alignment(
 ) -> dict[str, Any]:
     """Scores (recall, precision) of motion beats against music beats, their chance level, and the ratio of beats.
 
-    All times in seconds, within 0..seconds. Chance: the mean over 20 random shifts of the music by 0 to 2 bars (of
-    `bar` seconds) and the beats of up to 5 `others`. `danced`, where given, picks the music beats that count.
+    All times in seconds; beats of the music past the motion's `seconds` count nowhere. Chance: the mean over 20 random
+    shifts of the music by 0 to 2 bars (of `bar` seconds) and the beats of up to 5 `others`. `danced`, where given,
+    picks the music beats that count.
     """
     rng = np.random.default_rng(seed)
+    music = music[music < seconds]  # folded into a shorter motion, a longer song would be beats everywhere
     keep = danced or (lambda times: times[times < seconds])
     shifted = [np.sort((music + shift) % seconds) for shift in rng.uniform(0, 2 * bar, SHIFTS)]
     return {

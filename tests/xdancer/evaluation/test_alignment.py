@@ -63,6 +63,12 @@ def test_chance_is_low_where_the_score_is_perfect_and_equal_for_random_beats():
     np.testing.assert_allclose(random["score"], random["chance"], atol=0.06)
 
 
+def test_music_past_the_end_of_the_motion_changes_nothing():
+    motion = np.sort(np.random.default_rng(1).uniform(0, 20, 40))
+    short, long = (al.alignment(motion, np.arange(0.3, end, 0.5), [], 2.0, 20.0) for end in (20, 180))
+    assert all(np.array_equal(short[key], long[key]) for key in short)
+
+
 @pytest.mark.parametrize(("fps", "late", "worth"), [(30, 0.0, 1.0), (30, 0.1, np.exp(-0.5)), (60, 0.05, np.exp(-0.5)),
                                                     (60, 0.1, np.exp(-2.0))])  # fmt: skip
 def test_the_published_formula_forgives_three_frames_of_its_own_rate(fps, late, worth):
