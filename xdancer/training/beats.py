@@ -137,7 +137,8 @@ def is_kept_out(piece: "Piece", config: BeatsConfig) -> bool:
 
 
 def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[str, Any]:
-    """Train on the pieces, or go on from the run's last checkpoint. Draws are seeded by the step.
+    """Train on the pieces, or go on from the run's last checkpoint. Every draw is seeded by the step, so a run that was
+    cut off goes on along the same curve.
 
     What is written to `out`: the mean of the weights over the last steps, at the check at which it foretold the songs
     that were kept out best."""
@@ -150,18 +151,15 @@ def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[
         network.load_state_dict(weights.load(weights.find("beats", config.begin))[0])
     mean = copy.deepcopy(network).eval()
     optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=0.01)
-    state: dict[str, Any] = {"step": 0, "best": float("inf")}
-    if saved := load_checkpoint(folder / "last.pt"):
-        network.load_state_dict(saved["network"])
-        mean.load_state_dict(saved["mean"])
-        optimizer.load_state_dict(saved["optimizer"])
-        state = {key: saved[key] for key in state}
+    learnt: dict[str, Any] = {"network": network, "mean": mean, "optimizer": optimizer}
+    state = _resumed(folder / "last.pt", learnt)
     shape = {"name": config.name, "lag": config.lag, "width": config.width, "hidden": config.hidden}
     checks = [draw_batch(sets["check"], config, np.random.default_rng(k)) for k in range(CHECKS)]
     began, losses = time.monotonic(), []
     for step in tqdm(range(state["step"], config.steps), initial=state["step"], total=config.steps, unit="step"):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, config.steps, config.learning_rate, config.warmup)
+        torch.manual_seed(config.seed * 1_000_003 + step)  # for dropout
         network.train()
         batch = draw_batch(sets["train"], config, np.random.default_rng([config.seed, step]))
         loss = loss_of(network, batch, config.bar_weight)
@@ -174,14 +172,30 @@ def fit(config: BeatsConfig, sets: dict[str, list["Piece"]], out: Path) -> dict[
         if (step + 1) % config.check_every == 0 or step + 1 == config.steps:
             found = _checked(mean, checks)
             if found < state["best"]:
-                state["best"] = found
-                weights.save(out, mean.state_dict(), shape)
+                state |= {"best": found, "chosen": copy.deepcopy(mean.state_dict())}
+                weights.save(out, state["chosen"], shape)
             seconds = time.monotonic() - began
             log(folder / "log.jsonl", step=step + 1, loss=float(np.mean(losses)), check=found, seconds=seconds)
             losses, state["step"] = [], step + 1
-            kept = {"network": network.state_dict(), "mean": mean.state_dict(), "optimizer": optimizer.state_dict()}
+            kept = {name: each.state_dict() for name, each in learnt.items()}
             save_checkpoint(folder / "last.pt", kept | state)
+    weights.save(out, state["chosen"], shape)  # of a run gone on with, `out` may be another
     return {"steps": config.steps, "check_loss": state["best"], "weights": str(out)}
+
+
+def _resumed(path: Path, learnt: dict[str, Any]) -> dict[str, Any]:
+    """Take up a checkpoint, where there is one: the steps done, the best check, and the weights that were `chosen` by
+    it. Raises UserError where it is damaged or does not fit."""
+    state: dict[str, Any] = {"step": 0, "best": float("inf"), "chosen": learnt["mean"].state_dict()}
+    saved = load_checkpoint(path)
+    if saved is None:
+        return state
+    try:
+        for name, each in learnt.items():
+            each.load_state_dict(saved[name])
+        return {key: saved[key] for key in state}
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
 
 
 @torch.no_grad()
@@ -251,7 +265,10 @@ def _write(path: Path, sound: np.ndarray, quarters: np.ndarray, barred: bool) ->
     frames = [spectrum.push(sound[k : k + HOP]) for k in range(0, len(sound) - HOP + 1, HOP)]
     bands = np.concatenate([bands for _, bands, _ in frames]).astype(np.float16)
     chroma = np.stack([features[CHROMA] for features, _, _ in frames]).astype(np.float16)
-    np.savez(path, bands=bands, chroma=chroma, quarters=quarters, barred=barred)
+    draft = path.with_suffix(".draft")
+    with draft.open("wb") as file:
+        np.savez(file, bands=bands, chroma=chroma, quarters=quarters, barred=barred)
+    draft.rename(path)
 
 
 def load_pieces(folder: Path) -> list[Piece]:

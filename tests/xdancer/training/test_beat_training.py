@@ -85,6 +85,32 @@ def test_it_learns_and_goes_on_where_it_was_cut_off(tmp_path: Path) -> None:
     assert part["check_loss"] < 0.5 * before
     log = (tmp_path / "half" / "log.jsonl").read_text().splitlines()
     assert [line.split(",")[0] for line in log] == ['{"step": 6', '{"step": 8', '{"step": 12', '{"step": 16']
+    done = beats.fit(config(tmp_path / "half", steps=16), sets, tmp_path / "elsewhere")
+    assert done["check_loss"] == part["check_loss"]
+    again = load_arrays(tmp_path / "elsewhere")[0]
+    assert all(np.array_equal(again[key], value) for key, value in arrays.items())
+    with pytest.raises(UserError, match="another shape"):
+        beats.fit(config(tmp_path / "half", width=8), sets, tmp_path / "wrong")
+
+
+def test_a_run_that_was_cut_off_ends_as_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    songs = [piece(tmp_path / "100.npz", 100.0)]
+    sets = {"train": songs, "check": songs}
+    drops = {"dropout": 0.25, "average": 0.5}
+    whole = beats.fit(config(tmp_path / "whole", **drops), sets, tmp_path / "straight")
+    save = beats.save_checkpoint
+
+    def cut_off(path: Path, values: dict) -> None:
+        save(path, values)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(beats, "save_checkpoint", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        beats.fit(config(tmp_path / "cut", **drops), sets, tmp_path / "resumed")
+    monkeypatch.undo()
+    assert beats.fit(config(tmp_path / "cut", **drops), sets, tmp_path / "resumed")["check_loss"] == whole["check_loss"]
+    straight, resumed = (load_arrays(tmp_path / name)[0] for name in ("straight", "resumed"))
+    assert all(np.array_equal(resumed[key], value) for key, value in straight.items())
 
 
 def batch_of(wanted: torch.Tensor, barred: bool) -> beats.Batch:
