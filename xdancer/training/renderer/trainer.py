@@ -33,6 +33,7 @@ DENOISING = ("unet.", "reference.", "motion.", "guider.", "carry.")
 BODILY = ("body", "carry")
 OUTER = ("body.look.", "body.leave.", "unet.conv_in.", "unet.conv_out.")  # layers that Muon leaves to AdamW
 HELD_OUT_SEED = 977  # of the scenes that training is checked on
+STANDARD = 32  # training scenes whose latents are to have mean 0 and variance 1
 Drawn = tuple[Tensor, ...]
 
 
@@ -60,6 +61,7 @@ class Trainer:
             stage = self.config.stages[self.stage]
             darkroom, held_out = self._darkroom(stage), self._held_out(stage)
             losses: list[Tensor] = []
+            last, late = self.step >= stage.steps, False  # a stage that was cut short may be behind it already
             for scenes, drawn in self._drawn(stage, darkroom):
                 losses.append(self._update(stage, scenes, drawn))
                 bar.update()
@@ -74,7 +76,7 @@ class Trainer:
                     self._save()
                     saved = time.monotonic()
             if last:
-                self._end_stage(stage, darkroom, held_out)
+                self._end_stage(stage, darkroom)
             self._save()
             if late or self.done == stop_at:
                 break
@@ -188,10 +190,12 @@ class Trainer:
             seconds=time.monotonic() - started,
         )  # fmt: skip
 
-    def _end_stage(self, stage: Stage, darkroom: Darkroom, held_out: Scene) -> None:
+    def _end_stage(self, stage: Stage, darkroom: Darkroom) -> None:
         """The next stage begins from the average."""
         if stage.stage == "autoencoder":
-            pictures = F.avg_pool2d(darkroom.draw(held_out)[0].flatten(0, 1), 2)
+            data = self.scenes["train"].retold(stage.frames, HELD_OUT_SEED)
+            scenes = gathered([data[k] for k in range(STANDARD)])
+            pictures = F.avg_pool2d(darkroom.draw(scenes)[0].flatten(0, 1), 2)
             self.average.autoencoder.standardise(pictures)
         self.model.load_state_dict(self.average.state_dict())
         self.stage, self.step = self.stage + 1, 0

@@ -25,7 +25,7 @@ from xdancer.training.renderer.darkroom import Darkroom
 from xdancer.training.renderer.objectives import Batch, noise_levels
 from xdancer.training.renderer.samples import rolled
 from xdancer.training.renderer.scenes import Scenes, gathered
-from xdancer.training.renderer.trainer import taught
+from xdancer.training.renderer.trainer import Trainer, taught
 
 ROOT = Path(__file__).parents[4]
 STAGES = [
@@ -59,15 +59,13 @@ def state(result: dict) -> bytes:
 
 
 def test_a_run_that_was_cut_off_goes_the_same_way(settings: dict, tmp_path: Path) -> None:
-    """Cut off after a stage and within stages; each piece is a process of its own as far as the run can tell."""
-    stops = (3, 10)
-    whole = of(settings, save_minutes=1e9)
-    for stop in stops:
-        training.train(whole, stop_at=stop)  # writes its checkpoint, as the other run does, and goes on
-    straight = training.train(whole)
+    """Cut off after a stage and within stages, of an echoed batch too; each piece is a process of its own as far as
+    the run can tell. A checkpoint rounds what it keeps, so both write one after each step."""
+    settings["save_minutes"] = 1e-9
+    straight = training.train(of(settings))
     assert straight["finished"] and straight["steps"] == straight["of"] == 15
     moved = of(settings, run=str(tmp_path / "here"))
-    for stop in stops:
+    for stop in (3, 6, 10, 12):
         assert not training.train(moved, stop_at=stop)["finished"]
         shutil.move(moved.run, tmp_path / f"there{stop}")  # to another machine
         moved = of(settings, run=str(tmp_path / f"there{stop}"))
@@ -82,14 +80,34 @@ def test_a_run_that_was_cut_off_goes_the_same_way(settings: dict, tmp_path: Path
     assert made.reads_tokens and made.stream().step(np.zeros((4, 5, 6), np.int16)).shape == (4, 64, 40, 3)
 
 
-def test_going_on_in_one_go_is_going_on_from_the_file(settings: dict, tmp_path: Path) -> None:
-    """A checkpoint on the way rounds what it keeps; whoever wrote it goes on from the rounded values too."""
-    stage = [{**STAGES[0], "steps": 4}]
-    often = of(settings, stages=stage, save_minutes=1e-9)  # after every step
-    straight = training.train(often)
-    other = of(settings, stages=stage, run=str(tmp_path / "other"), save_minutes=1e-9)
-    training.train(other, stop_at=2)
-    assert state(training.train(other)) == state(straight)
+def test_a_checkpoint_keeps_weights_average_and_moments(settings: dict, tokenizer: PoseTokenizer) -> None:
+    config = of(settings, stages=[{**STAGES[2], "steps": 4}])
+
+    def trainer() -> Trainer:
+        torch.manual_seed(0)
+        return Trainer(config, Path(config.corpus), training.make(config), tokenizer)
+
+    first = trainer()
+    average = first.average.state_dict()
+    untaught = {key: value.clone() for key, value in average.items()}
+    assert not first.train(stop_at=2)
+    second = trainer()
+    assert (second.stage, second.step) == (0, 2)
+    for a, b in ((first.model, second.model), (first.average, second.average)):
+        assert all(torch.equal(b.state_dict()[key], value) for key, value in a.state_dict().items())
+    assert any(not torch.equal(average[key], value) for key, value in untaught.items())
+    assert any(not torch.equal(average[key], value) for key, value in first.model.state_dict().items())
+    moments = [each.optimiser.state_dict()["state"] for each in (first, second)]
+    assert moments[0].keys() == moments[1].keys() and len(moments[0]) > 0
+    assert all(torch.equal(moments[1][n][k], v) for n, entry in moments[0].items() for k, v in entry.items())
+    assert any(v.abs().sum() > 0 for entry in moments[1].values() for k, v in entry.items() if k != "step")
+
+
+def test_a_stage_that_is_cut_short_behind_the_checkpoint_is_over(settings: dict) -> None:
+    stages = [{**STAGES[1], "steps": 3}, STAGES[2]]
+    assert training.train(of(settings, stages=stages), stop_at=2)["steps"] == 2
+    shorter = [{**STAGES[1], "steps": 1}, STAGES[2]]
+    assert training.train(of(settings, stages=shorter))["finished"]
 
 
 def test_a_run_begins_from_other_weights_as_far_as_they_go(settings: dict, tmp_path: Path) -> None:
