@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "report", "run"]
 MOST_LEAD = 60
+RESERVED = ("model", *comparison.BASELINES)  # rows of the table that are ours
 SHOW_LEAD, KEPT = 16, 0.95  # frames a room is danced ahead by, and what that may cost
 HANDLE_SONGS = 2  # where --songs does not say
 
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         return score_file(args)
     if args.corpus is None and (args.stamina is None or args.changing):
         raise UserError("evaluate choreographer: name a corpus folder, or --motion or --stamina")
+    if args.stamina is not None and args.stamina * 60 < 1:
+        raise UserError(f"--stamina {args.stamina:g}: a second (0.02) at least")
     leads = _leads(args.leads)
     models = None
     if args.motion and args.choreographer is None and (leads or args.handles or args.stamina is not None):
@@ -102,7 +105,8 @@ def evaluate(
     args: argparse.Namespace, models: Models | None, dances: list[Dance], truth: list[Dance], songs: dict[str, Song]
 ) -> dict[str, Any]:
     """The whole table over the held-out songs of `dances`, or over those that every --motion has."""
-    theirs = {path.name: motions.find_motions(path, [dance.song for dance in dances]) for path in args.motion}
+    wanted = [dance.song for dance in dances]
+    theirs = {name: motions.find_motions(path, wanted) for name, path in motions.named(args.motion, RESERVED).items()}
     dances = [dance for dance in dances if all(dance.song in found for found in theirs.values())]
     if not dances:
         raise UserError("--motion: no held-out song is danced to by all of them")
@@ -155,7 +159,7 @@ def by_lead(
 def score_file(args: argparse.Namespace) -> dict[str, Any]:
     """Figures of motions by themselves, without a corpus. Raises UserError where one cannot be read or has no beats."""
     rows, minutes = {}, {}
-    for path in args.motion:
+    for name, path in motions.named(args.motion).items():
         found = motions.read_motion(path, args.fps, _canvas(args.canvas))
         beats = motions.read_beats(args.beats) if args.beats else found.beats
         if beats is None:
@@ -163,8 +167,8 @@ def score_file(args: argparse.Namespace) -> dict[str, Any]:
                 f"{path}: it says nothing of its music; add --beats JSON, from `xdancer beats AUDIO --json`"
             )
         figures = score(found.pose, beats, [])
-        name = "motion" if len(args.motion) == 1 else path.name
-        rows[name] = {key: value for key, value in figures.items() if not np.isnan(value)}
+        row = "motion" if len(args.motion) == 1 else name
+        rows[row] = {key: value for key, value in figures.items() if not np.isnan(value)}
         minutes = motion.by_minute(found.pose)
     return {"songs": 1, "rows": rows} | ({"by_minute": minutes} if len(rows) == 1 else {})
 

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ def read_motion(path: Path, fps: float | None = None, canvas: tuple[int, int] | 
 def name_of(path: Path) -> str:
     """The name of a motion: of x.npz, x.pkl.npy and the folder x it is x."""
     return path.name.split(".")[0] if not path.is_dir() else path.name
+
+
+def named(paths: Sequence[Path], taken: Sequence[str] = ()) -> dict[str, Path]:
+    """The paths by their last names; by the whole path where two end alike, or the name is `taken`."""
+    last = [path.name for path in paths]
+    return {str(p.resolve()) if last.count(p.name) > 1 or p.name in taken else p.name: p for p in paths}
 
 
 def find_motions(path: Path, names: list[str]) -> dict[str, Path]:

@@ -61,6 +61,9 @@ def test_the_motion_of_others_stands_in_the_same_table(evaluate, place, tmp_path
     result = strict(evaluate(place / "corpus", "--motion", theirs, "--json", model=False))
     assert list(result["rows"]) == ["theirs", *BASELINES] and result["songs"] == 1
     assert result["rows"]["theirs"]["recall"] > 0.9 and result["rows"]["theirs"]["goals"]
+    taken = theirs.rename(tmp_path / "truth")  # the name of a row of ours
+    rows = strict(evaluate(place / "corpus", "--motion", taken, "--json", model=False))["rows"]
+    assert list(rows) == [str(taken), *BASELINES] and rows[str(taken)] == result["rows"]["theirs"]
 
 
 def test_one_motion_by_itself(evaluate, tmp_path):
@@ -105,6 +108,7 @@ def test_a_minute_of_stamina(evaluate):
         (("nowhere", "--leads", "61"), "0 to 60"),
         (("--motion", "nowhere.npz"), "nowhere.npz"),
         (("nowhere", "--motion", "nowhere.npz", "--handles"), "are for a choreographer"),
+        (("--stamina", "0"), "--stamina 0"),
     ],
 )
 def test_mistakes_are_one_line(evaluate, arguments, why):

@@ -10,7 +10,7 @@ from evaluation_fixtures import standing, stepping
 
 from xdancer.errors import UserError
 from xdancer.evaluation import smpl
-from xdancer.evaluation.motions import find_motions, read_beats, read_motion, resampled
+from xdancer.evaluation.motions import find_motions, named, read_beats, read_motion, resampled
 from xdancer.evaluation.unpickle import read_arrays
 from xdancer.pose.layout import INDEX
 
@@ -28,6 +28,12 @@ def test_an_npz_of_ours(tmp_path):
     found = read_motion(tmp_path / "a.npz")
     np.testing.assert_array_equal(found.pose, pose)
     assert found.beats.tolist() == [0, 0.5, 1, 1.5] and found.name == "a"
+
+
+def test_motions_that_end_alike_are_told_apart(tmp_path):
+    one, two, other = tmp_path / "edge" / "a.npz", tmp_path / "bailando" / "a.npz", tmp_path / "b.npz"
+    assert named([one, two, other]) == {str(one): one, str(two): two, "b.npz": other}
+    assert named([other], taken=["b.npz"]) == {str(other): other}
 
 
 def keypoints(pose: np.ndarray, joints: int) -> dict[str, list[float]]:
