@@ -41,6 +41,7 @@ from xdancer.training.renderer.scenes import Scene, Scenes, gathered
 
 FRAMES = 2 * WINDOW  # drawn of each scene, so that the live window rolls
 WAYS = ("offline", "live", "one pass", "true joints", "coded", "carried", "exact", "reference")
+LED = ("offline", "live", "one pass", "carried")  # by the poses that the tokens decode to; the others by the true ones
 CERTAIN = 12.0  # the logit of what is known
 STRIP = 8  # frames of a film strip
 
@@ -176,7 +177,8 @@ def evaluate(
             scores[way].append(score(seen, to_pictures(frames), mask, joins.get(way, ()), hands))
         if detector:
             for way, frames in {"truth": true, **made}.items():
-                limbs[way].append(limb_error(detector, to_pictures(frames), placed.cpu().numpy()))
+                led = placed if way in LED else scene["truth"][0]
+                limbs[way].append(limb_error(detector, to_pictures(frames), led.cpu().numpy()))
         if strips and len(rows) < 12:
             shown = np.linspace(0, scenes.frames - 1, STRIP).round().astype(int)
             for film in (seen, to_pictures(made[best])):
