@@ -48,6 +48,7 @@ async function stopTrim(text) {
 
 async function tap() {
   if (!trim.round || !(state.tempo > 0)) return;
+  document.activeElement?.blur(); // or the tap would press the button that was clicked last, too
   trim.taps.push(((state.beat_phase + ((performance.now() - clockOffset) / 60000) * state.tempo) % 1 + 1) % 1);
   if (trim.taps.length < TAPS) return hint(`${TAPS - trim.taps.length} more`);
   if (trim.round === "hear") {

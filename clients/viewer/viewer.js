@@ -76,6 +76,7 @@ async function connect() {
     await peer.setLocalDescription(offer);
     if (!(await handshake(mine, "whep", () => session === mine))) return;
     lastFrame = performance.now();
+    ask(); // it may be another show by now
     await play();
   } catch (error) {
     if (session === mine) reconnect(error.status === 401 ? "A token is needed." : "The show cannot be reached.");
@@ -147,7 +148,7 @@ async function keepAwake() {
 
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else document.documentElement.requestFullscreen().catch(() => {});
+  else document.documentElement.requestFullscreen?.().catch(() => {});
 }
 
 let idleTimer = 0;
@@ -228,7 +229,7 @@ async function ask() {
       offerSound();
     }
   } catch {
-    state = {}; // the next one may come through
+    state = { presentation: state.presentation }; // the next one may come through, and how the show is heard stays
   }
 }
 
@@ -269,6 +270,7 @@ setInterval(() => document.body.classList.contains("info") && ask().then(measure
 setInterval(() => document.body.classList.contains("info") && light(), 40);
 setInterval(() => state.presentation === "anticipate" && ask().then(reportDelivery), REPORT);
 
+$("full").hidden = !document.fullscreenEnabled; // phones that have none for pages
 applyLayout();
 moved();
 keepAwake();

@@ -137,6 +137,9 @@ async def test_layouts_fill_a_wall(browser: Browser) -> None:
             assert all(box["top"] <= 0 and box["bottom"] >= 540 and box["fit"] == "cover" for box in boxes)
         await page.keyboard.press("l")
         assert "single" in await page.inner_text("#layout")
+        for layout in ("trio", "mirror"):  # unless asked to, no layout cuts heads and feet off
+            await playing(page, f"{web.address}?layout={layout}")
+            assert all(box["fit"] == "contain" for box in await page.evaluate(BOXES))
 
 
 async def test_it_comes_back_when_the_show_does(browser: Browser) -> None:
@@ -158,6 +161,19 @@ async def test_where_the_room_hears_the_music_it_is_silent_and_says_how_long_a_p
         assert not await page.is_visible("#sound")
         reported = await asyncio.wait_for(pretend.reported.get(), PATIENCE)
         assert 0 < reported < 2  # seconds from leaving to the screen, on this machine
+
+
+async def test_a_room_that_hears_the_music_stays_one_when_the_show_comes_back(browser: Browser) -> None:
+    port = free_port()
+    page = await opened(browser)
+    async with show(port, "anticipate") as (web, pretend):
+        await playing(page, web.address)
+        await asyncio.wait_for(pretend.reported.get(), PATIENCE)
+    await until(page, "/Trying again/.test(document.getElementById('status').textContent)")
+    await page.evaluate("ask()")  # as the page does every few seconds, in vain now
+    async with show(port, "anticipate") as (_, pretend):
+        await asyncio.wait_for(pretend.reported.get(), PATIENCE)
+        assert not await page.is_visible("#sound")
 
 
 async def test_the_trim_is_what_tapping_with_flashes_lags_behind_tapping_with_the_music(browser: Browser) -> None:
