@@ -121,7 +121,23 @@ async def test_over_a_stream_there_is_nothing_but_the_body(browser: Browser) -> 
     assert await page.evaluate("document.getElementById('status').textContent") == ""
 
 
-async def test_without_a_decoder_it_follows_the_pose_topic_and_comes_back_with_the_show(browser: Browser) -> None:
+async def test_nonsense_is_passed_over_and_late_frames_are_forgotten(browser: Browser) -> None:
+    async with show() as (web, _):
+        page, _ = await opened(browser, f"{web.address}visualizer")
+        await holds(page, "window.xdancer && xdancer.show.frames.length > 9")
+        await page.evaluate("""() => {
+            const nonsense = JSON.stringify({ session: xdancer.show.session, frame: 1e6, seq: 0, due: 0 });
+            xdancer.show.client.emit("message", "xdancer/v1/main/pose", nonsense);
+            const now = Date.now;
+            Date.now = () => now() + 1500; // all of it comes late for a moment
+            setTimeout(() => (Date.now = now), 500);
+        }""")
+        ahead = "(xdancer.show.frames.at(-1)?.due - Date.now() / 1000)"
+        await holds(page, f"{ahead} > 1")
+        await holds(page, f"{ahead} > 0 && {ahead} < 0.5")
+
+
+async def test_without_a_decoder_it_follows_the_pose_topic_and_tells_when_the_show_is_over(browser: Browser) -> None:
     async with show(decoder=False) as (web, _):
         page, _ = await opened(browser, f"{web.address}visualizer/?info=on")
         await holds(page, "window.xdancer && xdancer.show.frames.length > 9")

@@ -17,6 +17,7 @@ export class Painter {
   constructor(canvas, transparent) {
     const gl = canvas.getContext("webgl2", { alpha: true, premultipliedAlpha: true, antialias: false });
     if (!gl) throw new Error("This browser has no WebGL 2.");
+    canvas.addEventListener("webglcontextlost", () => location.reload()); // a GPU that was reset, a laptop that slept
     this.gl = gl;
     this.canvas = canvas;
     this.stage = transparent ? 0 : 1;

@@ -5,7 +5,12 @@ import { Decoder } from "./decoder.js";
 const KEPT = 90; // frames: more than any show is ahead
 const AHEAD_MOST = 3; // s: a frame due later than this is on a clock that is not ours
 const AHEAD_SET = 0.15; // s: then, and where frames come too late, they are played this long after they came
+const IN_TIME = 90; // frames in a row that come in time by the show's own clock, until that is taken for ours again
 const RELOAD = 5000; // ms until a decoder that could not be had is asked for again
+
+function refuse(topic, error) {
+  console.warn(`${topic}: not a message of a show (${error.message})`);
+}
 
 export class Show {
   frames = []; // { index, due, pose, decoded }, oldest first; `due` in seconds of this page's clock
@@ -24,6 +29,7 @@ export class Show {
   #newestRow = -1;
   #work = Promise.resolve();
   #shift = null; // s from the show's clock to ours
+  #inTime = 0;
 
   // `poses` false follows the tokens alone.
   constructor(broker, show, { poses = true, username, password } = {}) {
@@ -58,9 +64,12 @@ export class Show {
       else if (topic === "params") this.params = body;
       else if (topic === "beat") this.#hear(body);
       // One after the other, although the decoder works asynchronously.
-      else this.#work = this.#work.then(() => (topic === "tokens" ? this.#decode(body) : this.#trust(body)));
+      else {
+        const read = () => (topic === "tokens" ? this.#decode(body) : this.#trust(body));
+        this.#work = this.#work.then(read).catch((error) => refuse(topic, error));
+      }
     } catch (error) {
-      console.warn(`${topic}: not a message of a show (${error.message})`);
+      refuse(topic, error);
     }
   }
 
@@ -122,9 +131,15 @@ export class Show {
     if (this.beats.length > 16) this.beats.shift();
   }
 
-  // Two machines' clocks agree, by and large; where they do not, what comes is shown soon after it came.
+  // Two machines' clocks agree, by and large; where they do not, what comes is shown soon after it came. Until it comes
+  // in time again: a network that stood still for a moment is no other clock.
   #ours(due) {
     const now = Date.now() / 1000;
+    this.#inTime = due > now && due < now + AHEAD_MOST ? this.#inTime + 1 : 0;
+    if (this.#shift && this.#inTime >= IN_TIME) {
+      this.#shift = 0;
+      this.frames = [];
+    }
     if (this.#shift === null || due + this.#shift < now || due + this.#shift > now + AHEAD_MOST) {
       this.#shift = due > now && due < now + AHEAD_MOST ? 0 : now + AHEAD_SET - due;
     }
