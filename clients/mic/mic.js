@@ -37,7 +37,7 @@ async function connect() {
       retry = RETRY.first;
       say("The show hears you.");
     }
-    if (["failed", "closed"].includes(peer.connectionState)) reconnect("The connection was lost.");
+    if (["failed", "closed"].includes(peer.connectionState)) lost(mine);
   };
   try {
     await peer.setLocalDescription(await peer.createOffer());
@@ -45,6 +45,15 @@ async function connect() {
   } catch (error) {
     if (session === mine) reconnect(`Not sent: ${error.message}.`);
   }
+}
+
+// Comes back, unless another page sends now: two would take over from each other for ever.
+async function lost(mine) {
+  const status = mine.url && (await fetch(mine.url, { headers: headers() }).then((answer) => answer.status, () => null));
+  if (session !== mine) return;
+  if (status !== 410) return reconnect("The connection was lost.");
+  stop();
+  say("Another sender has taken over.");
 }
 
 function reconnect(why) {

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from collections import deque
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from xdancer.music.frame import SAMPLE_RATE
 log = logging.getLogger(__name__)
 
 MOST_GAP = SAMPLE_RATE // 5  # samples of lost sound that silence stands in for, so that the beat stays where it was
+MOST_REPLACED = 64  # sessions that are told so when they ask
 # What a sender is asked for (RFC 7587, 6.1): browsers send music as mono speech unless told otherwise.
 OPUS = "stereo=1;sprop-stereo=1;maxaveragebitrate=256000;useinbandfec=1;usedtx=0"
 
@@ -38,6 +40,7 @@ class Whip(Endpoint):
         super().__init__(path, most=4, ice_servers=ice_servers)
         self._source, self._anyone = source, anyone
         self._sender: Session | None = None
+        self._replaced: deque[str] = deque(maxlen=MOST_REPLACED)
 
     def _admit(self, request: web.Request) -> None:
         if not isinstance(self._source, BrowserSource):
@@ -68,9 +71,15 @@ class Whip(Endpoint):
         before, self._sender = self._sender, session
         if before:
             log.info("whip: another sender takes over")
+            self._replaced.append(before.name)
             self._end_soon(before)
         session.ends.callback(self._left, session)
         return answer
+
+    def _session(self, request: web.Request) -> Session:
+        if request.match_info["session"] in self._replaced:  # or two pages would take over from each other all night
+            raise Refused(410, "another sender has taken over")
+        return super()._session(request)
 
     def _left(self, session: Session) -> None:
         assert isinstance(self._source, BrowserSource)

@@ -86,6 +86,23 @@ async def test_the_show_hears_the_microphone_until_it_is_stopped(browser: Browse
         await page.close()
 
 
+async def test_a_page_that_another_took_over_from_does_not_come_back(browser: Browser) -> None:
+    async with serving(PretendShow(source=BrowserSource())) as running:
+        pages = [await browser.new_page() for _ in range(2)]
+        for page in pages:
+            await page.goto(running.at("/mic"))
+            await page.get_by_role("button", name="Send microphone").click()
+            await status(page, "The show hears you.")
+        await until(lambda: len(running.web.whip) == 1)
+        await pages[0].evaluate("lost(session)")  # as when its connection fails, a quarter of a minute later
+        await status(pages[0], "Another sender has taken over.")
+        assert await pages[0].get_by_role("button", name="Send microphone").is_visible()
+        await status(pages[1], "The show hears you.")
+        await heard(running)
+        for page in pages:
+            await page.close()
+
+
 async def test_a_show_that_does_not_listen_says_how_it_would(browser: Browser) -> None:
     async with serving(PretendShow()) as running:
         page = await browser.new_page()

@@ -56,10 +56,12 @@ async def test_the_show_hears_both_ears_and_silence_when_nobody_sends(running: R
 
 async def test_a_new_sender_takes_over(running: Running) -> None:
     first, second = Sender(Tones(440.0, 440.0)), Sender(Tones(880.0, 880.0))
-    await first.join(running)
+    earlier = (await first.join(running)).headers["Location"]
     await heard(running, frames=2)
-    await second.join(running)
+    later = (await second.join(running)).headers["Location"]
     await until(lambda: len(running.web.whip) == 1)
+    assert (await running.client.get(running.at(earlier))).status == 410  # gone, so that it does not come back
+    assert (await running.client.get(running.at(later))).status == 204
     await heard(running, frames=10)
     assert abs(tone((await heard(running))[:, 0]) - 880) < 10
     await first.peer.close()
