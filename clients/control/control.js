@@ -98,7 +98,7 @@ function connect() {
     arrived();
     showMidi(JSON.parse(event.data));
   });
-  source.addEventListener("error", lost);
+  source.addEventListener("error", () => lost());
 }
 
 function arrived() {
@@ -109,28 +109,29 @@ function arrived() {
 }
 
 let waiting = 0;
-function lost() {
+function lost(said) {
   source?.close();
   source = null;
   if (waiting) return;
   document.body.classList.add("away");
   const why = navigator.onLine === false ? "This device is offline." : "The show cannot be reached.";
-  $("connection").textContent = `${why} Trying again …`;
+  $("connection").textContent = said ?? `${why} Trying again …`;
   waiting = setTimeout(again, retry * (0.75 + Math.random() / 2));
   retry = Math.min(retry * 2, RETRY.most);
 }
 
 async function again() {
+  let said;
   try {
     // A show that was started anew has another cookie: the address that opened this page, with its token, gets it.
     const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(5000) });
     waiting = 0;
     if (answer.ok) return connect();
-    if (answer.status === 401) $("connection").textContent = "A token is needed: open this page with ?token=…";
+    if (answer.status === 401) said = "A token is needed: open this page with ?token=…";
   } catch {
     waiting = 0;
   }
-  lost();
+  lost(said);
 }
 
 // ---- what is

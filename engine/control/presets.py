@@ -11,8 +11,9 @@ from engine.params import Preset, PresetsByName, TempoParams
 from xdancer.config import check, read
 from xdancer.errors import UserError
 
-# A picture does not outlast the show; where the beat comes from belongs to the evening, not to a look.
-NOT_KEPT = {"reference", "clock", *TempoParams.model_fields}
+# A picture does not outlast the show; where the beat comes from, and how late the wall is, belong to the evening, not
+# to a look; and flashes are for finding that out.
+NOT_KEPT = {"reference", "clock", "trim_ms", "flash", *TempoParams.model_fields}
 
 
 class PresetFile(Section):

@@ -34,6 +34,7 @@ def test_what_is_saved_is_there_in_the_next_show(tmp_path: Path) -> None:
     file = tmp_path / "presets.yaml"
     presets = Presets(Config(presets_file=file))
     params = {"energy": 0.7, "style": None, "mirror": True, "reference": "0123456789abcdef", "apply": "beat"}
+    params |= {"trim_ms": -80, "flash": True}  # of the room, and of measuring it
     presets.save("Süß 2", params)
     presets.save("Süß 2", params | {"energy": 0.8})
     again = Presets(Config(presets_file=file))
