@@ -5,9 +5,12 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +219,17 @@ def test_what_is_no_decoder_is_not_fetched(tmp_path: Path, url: str, sha256: str
     with pytest.raises(DanceError, match=said):
         fetch(url, sha256, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_fetched_and_is_no_decoder_does_not_stay(tmp_path: Path) -> None:
+    (tmp_path / "decoder.onnx").write_bytes(b"a page of some other server")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(DanceError):
+            fetch(f"http://127.0.0.1:{server.server_port}/decoder.onnx", "0" * 64, tmp_path / "cache")
+        server.shutdown()
+    assert not list((tmp_path / "cache").iterdir())
 
 
 async def test_without_a_decoder_the_poses_come_from_the_wire(mosquitto: Mosquitto, caplog) -> None:

@@ -84,10 +84,11 @@ def fetch(url: str, sha256: str, folder: Path, token: str | None = None) -> Path
         if len(data) > MOST:
             raise DanceError(f"{url}: too large for a decoder")
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part:
-            part.write(data)
-        Decoder(part.name)  # what is no decoder must not stay
-        Path(part.name).replace(kept)
+        with tempfile.TemporaryDirectory(dir=folder) as draft:
+            part = Path(draft) / kept.name
+            part.write_bytes(data)
+            Decoder(str(part))  # what is no decoder must not stay
+            part.replace(kept)
     except (OSError, ValueError) as error:
         raise DanceError(f"{url}: the decoder cannot be fetched ({getattr(error, 'reason', None) or error})") from None
     return kept
