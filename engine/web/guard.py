@@ -102,7 +102,7 @@ class Guard:
         if host not in LOCAL_NAMES:
             return web.Response(status=403, text="only as localhost")
         origin = request.headers.get("Origin")
-        own = origin is None or request.path.startswith(OPEN) or _netloc(origin) == request.host
+        own = origin is None or request.path.startswith(OPEN) or netloc(origin) == request.host
         if request.method in WRITES and not own:
             return web.Response(status=403, text="not from another site's page")
         return None
@@ -167,7 +167,8 @@ def _too_many(wait: float) -> web.Response:
     return web.Response(status=429, text="too many requests; wait a little", headers=headers)
 
 
-def _netloc(origin: str) -> str | None:
+def netloc(origin: str) -> str | None:
+    """Host and port of an Origin header; empty for `null`, None for what is none."""
     try:
         return urlsplit(origin).netloc
     except ValueError:

@@ -5,7 +5,6 @@ import logging
 import re
 from collections import deque
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import av
 import numpy as np
@@ -16,6 +15,7 @@ from aiortc.mediastreams import MediaStreamError
 from engine.audio.browser import BrowserSource
 from engine.audio.source import Source, clean
 from engine.config import IceServer
+from engine.web.guard import netloc
 from engine.web.sessions import Endpoint, Refused, Session, answered, offered
 from xdancer.music.frame import SAMPLE_RATE
 
@@ -45,8 +45,8 @@ class Whip(Endpoint):
     def _admit(self, request: web.Request) -> None:
         if not isinstance(self._source, BrowserSource):
             raise Refused(409, "the show has another source of sound; start it with --audio browser", Retry_After="60")
-        origin = urlsplit(request.headers.get("Origin", "")).netloc
-        if not self._anyone and origin and origin != request.host:
+        origin = request.headers.get("Origin")  # `null` from a page in a sandbox
+        if not self._anyone and origin is not None and netloc(origin) != request.host:
             raise Refused(403, "only pages of this server may send")
 
     async def _answer(self, session: Session, offer: sdp.SessionDescription, text: str) -> str:
@@ -67,14 +67,16 @@ class Whip(Endpoint):
         for transceiver in peer.getTransceivers():
             # OBS offers a picture too; it is declined, for receiving it would mean decoding it.
             transceiver.direction = "recvonly" if transceiver.kind == "audio" else "inactive"
-        answer = stereo(await answered(peer))
+        session.connected = lambda: self._take_over(session)  # not sooner: one that never connects silences nobody
+        session.ends.callback(self._left, session)
+        return stereo(await answered(peer))
+
+    def _take_over(self, session: Session) -> None:
         before, self._sender = self._sender, session
-        if before:
+        if before and before is not session:
             log.info("whip: another sender takes over")
             self._replaced.append(before.name)
             self._end_soon(before)
-        session.ends.callback(self._left, session)
-        return answer
 
     def _session(self, request: web.Request) -> Session:
         if request.match_info["session"] in self._replaced:  # or two pages would take over from each other all night

@@ -68,6 +68,17 @@ async def test_a_new_sender_takes_over(running: Running) -> None:
     await second.peer.close()
 
 
+async def test_one_that_never_connects_silences_nobody(running: Running) -> None:
+    first = Sender(Tones(440.0, 440.0))
+    own = (await first.join(running)).headers["Location"]
+    await heard(running, frames=2)
+    offer = await Sender().offer()
+    assert (await running.client.post(running.at("/whip"), data=offer, headers=SDP)).status == 201
+    assert abs(tone((await heard(running, frames=30))[:, 0]) - 440) < 10
+    assert (await running.client.get(running.at(own))).status == 204
+    await first.peer.close()
+
+
 async def test_a_picture_is_declined_and_the_sound_comes(running: Running) -> None:
     sender = Sender(Tones(), VideoStreamTrack())
     answer = await sender.join(running)
@@ -89,7 +100,8 @@ async def test_offers_without_sound_are_refused(running: Running) -> None:
     assert await post(offer.replace("opus/", "unknown/")) == 406
     assert await post(offer.replace("a=sendonly", "a=recvonly")) == 400
     assert await post("nonsense") == 400
-    assert await post(offer, Origin="https://elsewhere.example") == 403
+    for origin in ("https://elsewhere.example", "null", "http://["):
+        assert await post(offer, Origin=origin) == 403
     assert len(running.web.whip) == 0 and running.show.source.status == WAITING
     assert await post(offer, Origin=running.url.rstrip("/")) == 201
 
