@@ -15,7 +15,7 @@ from aiortc.mediastreams import MediaStreamError
 from engine.audio.browser import BrowserSource
 from engine.audio.source import Source, clean
 from engine.config import IceServer
-from engine.web.guard import netloc
+from engine.web.guard import elsewhere
 from engine.web.sessions import Endpoint, Refused, Session, answered, offered
 from xdancer.music.frame import SAMPLE_RATE
 
@@ -45,8 +45,7 @@ class Whip(Endpoint):
     def _admit(self, request: web.Request) -> None:
         if not isinstance(self._source, BrowserSource):
             raise Refused(409, "the show has another source of sound; start it with --audio browser", Retry_After="60")
-        origin = request.headers.get("Origin")  # `null` from a page in a sandbox
-        if not self._anyone and origin is not None and netloc(origin) != request.host:
+        if not self._anyone and elsewhere(request):
             raise Refused(403, "only pages of this server may send")
 
     async def _answer(self, session: Session, offer: sdp.SessionDescription, text: str) -> str:
