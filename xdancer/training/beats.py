@@ -26,7 +26,7 @@ from xdancer.errors import UserError
 from xdancer.music.activation import CHROMA_LAG, N_INPUTS, STEP_HOPS
 from xdancer.music.features import CHROMA, COMPRESSION, FLUX_LAG, HOP_RATE, HOPS, N_BANDS, N_CHROMA, Spectrum
 from xdancer.music.frame import HOP
-from xdancer.training.common import follow, keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
+from xdancer.training.common import fitting, follow, keep_memory, learning_rate, load_checkpoint, log, save_checkpoint
 from xdancer.training.grooves import Groove, load_kit
 
 STEP_RATE = HOP_RATE / STEP_HOPS
@@ -188,14 +188,12 @@ def _resumed(path: Path, learnt: dict[str, Any]) -> dict[str, Any]:
     it. Raises UserError where it is damaged or does not fit."""
     state: dict[str, Any] = {"step": 0, "best": float("inf"), "chosen": learnt["mean"].state_dict()}
     saved = load_checkpoint(path)
-    if saved is None:
-        return state
-    try:
-        for name, each in learnt.items():
-            each.load_state_dict(saved[name])
-        return {key: saved[key] for key in state}
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
+    if saved is not None:
+        with fitting(path):
+            for name, each in learnt.items():
+                each.load_state_dict(saved[name])
+            state = {key: saved[key] for key in state}
+    return state
 
 
 @torch.no_grad()

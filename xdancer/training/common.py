@@ -4,7 +4,8 @@ import ctypes
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,15 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         raise UserError(f"{path}: damaged checkpoint ({reason}); remove it to start again") from error
 
 
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """What is raised in here where a checkpoint does not fit becomes the UserError that says so."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
+
+
 def save_run(path: Path, network: nn.Module, optimisers: Sequence[torch.optim.Optimizer], step: int) -> None:
     """A checkpoint from which `resume` goes on after `step` steps."""
     kept = [optimiser.state_dict() for optimiser in optimisers]
@@ -65,12 +75,10 @@ def resume(path: Path, network: nn.Module, optimisers: Sequence[torch.optim.Opti
     state = load_checkpoint(path)
     if state is None:
         return 0
-    try:
+    with fitting(path):
         network.load_state_dict(state["network"])
         for optimiser, kept in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: from a run of another shape; change `run` or remove it to start again") from error
     return int(state["step"])
 
 

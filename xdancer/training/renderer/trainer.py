@@ -32,7 +32,7 @@ OWN = {"autoencoder": ("autoencoder.",), "body": ("body.",), "carry": ("body.",)
 DENOISING = ("unet.", "reference.", "motion.", "guider.", "carry.")
 BODILY = ("body", "carry")
 OUTER = ("body.look.", "body.leave.", "unet.conv_in.", "unet.conv_out.")  # layers that Muon leaves to AdamW
-HELD_OUT_SEED = 977  # of the scenes that training is checked on
+FIXED_SEED = 977  # of the scenes that training is checked, and latents are standardised, on
 STANDARD = 32  # training scenes whose latents are to have mean 0 and variance 1
 Drawn = tuple[Tensor, ...]
 
@@ -59,7 +59,7 @@ class Trainer:
         bar = tqdm(total=total, initial=self.done, unit="step", desc=self.config.name, mininterval=2)
         while self.stage < len(self.config.stages):
             stage = self.config.stages[self.stage]
-            darkroom, held_out = self._darkroom(stage), self._held_out(stage)
+            darkroom, held_out = self._darkroom(stage), self._some("val", stage, self.config.check_windows)
             losses: list[Tensor] = []
             last, late = self.step >= stage.steps, False  # a stage that was cut short may be behind it already
             for scenes, drawn in self._drawn(stage, darkroom):
@@ -170,9 +170,10 @@ class Trainer:
             pin_memory=self.device.type == "cuda", prefetch_factor=4 if workers else None,
         )  # fmt: skip
 
-    def _held_out(self, stage: Stage) -> Scene:
-        data = self.scenes["val"].retold(stage.frames, HELD_OUT_SEED)
-        return gathered([data[k] for k in range(self.config.check_windows)])
+    def _some(self, split: str, stage: Stage, count: int) -> Scene:
+        """Scenes of a split as this stage tells them, the same ones each time."""
+        data = self.scenes[split].retold(stage.frames, FIXED_SEED)
+        return gathered([data[k] for k in range(count)])
 
     @torch.no_grad()
     def _check(self, stage: Stage, darkroom: Darkroom, held_out: Scene, loss: Tensor, started: float) -> None:
@@ -180,7 +181,7 @@ class Trainer:
         trained, self.model = self.model, self.average
         try:
             drawn = self._shown(stage, darkroom, held_out)
-            checked = self._loss(stage, held_out, drawn, torch.Generator().manual_seed(HELD_OUT_SEED))
+            checked = self._loss(stage, held_out, drawn, torch.Generator().manual_seed(FIXED_SEED))
             path = self.run / "samples" / f"{self.stage}-{stage.stage}-{self.step:06d}.png"
             samples.write(path, self.average, stage.stage, drawn, held_out, self.config.seed)
         finally:
@@ -193,8 +194,7 @@ class Trainer:
     def _end_stage(self, stage: Stage, darkroom: Darkroom) -> None:
         """The next stage begins from the average."""
         if stage.stage == "autoencoder":
-            data = self.scenes["train"].retold(stage.frames, HELD_OUT_SEED)
-            scenes = gathered([data[k] for k in range(STANDARD)])
+            scenes = self._some("train", stage, STANDARD)
             pictures = F.avg_pool2d(darkroom.draw(scenes)[0].flatten(0, 1), 2)
             self.average.autoencoder.standardise(pictures)
         self.model.load_state_dict(self.average.state_dict())
