@@ -135,13 +135,14 @@ export class Show {
   // in time again: a network that stood still for a moment is no other clock.
   #ours(due) {
     const now = Date.now() / 1000;
-    this.#inTime = due > now && due < now + AHEAD_MOST ? this.#inTime + 1 : 0;
+    const inTime = due > now && due < now + AHEAD_MOST;
+    this.#inTime = inTime ? this.#inTime + 1 : 0;
     if (this.#shift && this.#inTime >= IN_TIME) {
       this.#shift = 0;
       this.frames = [];
     }
     if (this.#shift === null || due + this.#shift < now || due + this.#shift > now + AHEAD_MOST) {
-      this.#shift = due > now && due < now + AHEAD_MOST ? 0 : now + AHEAD_SET - due;
+      this.#shift = inTime ? 0 : now + AHEAD_SET - due;
     }
     return due + this.#shift;
   }
